@@ -1,0 +1,208 @@
+"""A request or a response: what was received, and what a script makes of it.
+
+The facts a router decides and answers by (top Via, tags, Call-ID, CSeq) are read once, when the message is parsed, and
+stay as they were received whatever a script does to `headers` afterwards. `headers`, `uri` and `body` are what goes on
+when the message is forwarded; the header lines are split only when somebody asks for them.
+"""
+
+from __future__ import annotations
+
+from trio_sip.address import Address
+from trio_sip.errors import RemoteProtocolError
+from trio_sip.message.headers import Headers
+from trio_sip.message.uri import Uri
+from trio_sip.message.values import CSeq, NameAddr, Via, parse_decimal, split_commas
+
+__all__ = ["MAX_EXPIRES", "Message", "Request", "Response"]
+
+MAX_EXPIRES = 2**32 - 1
+
+
+class Message:
+    """What requests and responses have in common. Made by `trio_sip.message.parse`, not by hand."""
+
+    __slots__ = (
+        "_body",
+        "_headers",
+        "_lines",
+        "body_at",
+        "body_end",
+        "branch",
+        "call_id",
+        "cseq_number",
+        "cseq_value",
+        "data",
+        "from_tag",
+        "from_value",
+        "keys",
+        "method",
+        "plain_via",
+        "sent_by",
+        "to_tag",
+        "to_value",
+        "top_via",
+        "wants_rport",
+    )
+
+    data: bytes
+    """The message as it was received."""
+    keys: tuple[str, ...]
+    """The `header_key` of each header line received, in order."""
+    body_at: int
+    body_end: int
+    method: str
+    """The method; of a response, the one its CSeq names."""
+    top_via: bytes
+    """The topmost via-parm, raw."""
+    sent_by: Address
+    """The host and port the topmost Via names; the port is the transport's default where it names none."""
+    branch: bytes
+    """The branch of the topmost Via, or `b""`."""
+    plain_via: bool
+    """Whether the topmost Via stands alone on its line and has nothing out of the ordinary: `shapes.PLAIN_VIA`."""
+    wants_rport: bool
+    """Whether the topmost Via asks for `rport` (RFC 3581)."""
+    from_value: bytes
+    from_tag: bytes | None
+    to_value: bytes
+    to_tag: bytes | None
+    call_id: str
+    cseq_number: int
+    cseq_value: bytes
+    _headers: Headers | None
+    _lines: list[bytes] | None
+    _body: bytes | None
+
+    @property
+    def headers(self) -> Headers:
+        """The header lines, to read and to change."""
+        if self._headers is None:
+            lines = self._lines
+            self._headers = Headers.from_lines(self.keys, list(lines) if lines is not None else self._split())
+        return self._headers
+
+    @property
+    def body_changed(self) -> bool:
+        """Whether a script has set the body."""
+        return self._body is not None
+
+    @property
+    def body(self) -> bytes:
+        """The body, octet for octet. It may be set; Content-Length follows when the message goes on."""
+        if self._body is not None:
+            return self._body
+        return self.data[self.body_at : self.body_end]
+
+    @body.setter
+    def body(self, body: bytes) -> None:
+        self._body = bytes(body)
+
+    def _split(self) -> list[bytes]:
+        # Only for a message without folded lines: others come with their lines.
+        return self.data[: self.body_at - 4].split(b"\r\n")[1:]
+
+    @property
+    def received_lines(self) -> list[bytes]:
+        """The raw header lines as they were received, whatever became of `headers`."""
+        return self._lines if self._lines is not None else self._split()
+
+    # Typed values, parsed when asked for. Each raises `RemoteProtocolError` where the header cannot be read.
+
+    @property
+    def vias(self) -> tuple[Via, ...]:
+        """Every via-parm, topmost first (RFC 3261 20.42)."""
+        return tuple(Via.parse(text) for text in self._elements("Via"))
+
+    @property
+    def from_(self) -> NameAddr:
+        """The From header (RFC 3261 20.20)."""
+        return NameAddr.parse(self.headers["From"])
+
+    @property
+    def to(self) -> NameAddr:
+        """The To header (RFC 3261 20.39)."""
+        return NameAddr.parse(self.headers["To"])
+
+    @property
+    def cseq(self) -> CSeq:
+        """The CSeq header (RFC 3261 20.16)."""
+        return CSeq(self.cseq_number, self.method)
+
+    @property
+    def contacts(self) -> tuple[NameAddr, ...]:
+        """Every Contact (RFC 3261 20.10); the `*` of an unregistration is not one of them."""
+        return tuple(NameAddr.parse(text) for text in self._elements("Contact") if text != "*")
+
+    @property
+    def routes(self) -> tuple[NameAddr, ...]:
+        """Every Route, topmost first (RFC 3261 20.34)."""
+        return tuple(NameAddr.parse(text) for text in self._elements("Route"))
+
+    @property
+    def record_routes(self) -> tuple[NameAddr, ...]:
+        """Every Record-Route, topmost first (RFC 3261 20.30)."""
+        return tuple(NameAddr.parse(text) for text in self._elements("Record-Route"))
+
+    @property
+    def expires(self) -> int | None:
+        """The Expires header in seconds (RFC 3261 20.19), or None."""
+        value = self.headers.get("Expires")
+        return None if value is None else parse_decimal(value, MAX_EXPIRES, "Expires")
+
+    def _elements(self, name: str) -> list[str]:
+        return [text for line in self.headers.get_all(name) for text in split_commas(line)]
+
+
+class Request(Message):
+    """A SIP request (RFC 3261 7.1)."""
+
+    __slots__ = ("_uri", "_uri_text", "max_forwards")
+
+    _uri_text: str
+    _uri: Uri | None
+    max_forwards: int | None
+    """Max-Forwards, 0 to 255, or None where there is none."""
+
+    @property
+    def uri(self) -> Uri:
+        """The Request-URI. It may be set, to a `Uri` or to text."""
+        if self._uri is None:
+            self._uri = Uri.parse(self._uri_text)
+        return self._uri
+
+    @uri.setter
+    def uri(self, uri: Uri | str) -> None:
+        self._uri = Uri.parse(uri) if isinstance(uri, str) else uri
+        self._uri_text = str(self._uri)
+
+    @property
+    def received_uri(self) -> bytes:
+        """The Request-URI as it was received, raw."""
+        return self.data[: self.data.find(b"\r\n")].split(b" ")[1]
+
+    @property
+    def uri_text(self) -> str:
+        """The Request-URI as text: byte for byte as received until a script sets it."""
+        return self._uri_text
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.method} {self._uri_text} Call-ID={self.call_id!r}>"
+
+
+class Response(Message):
+    """A SIP response (RFC 3261 7.2)."""
+
+    __slots__ = ("reason", "status")
+
+    status: int
+    """100 to 699."""
+    reason: str
+    """The reason phrase; it may be empty."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.status} {self.reason} CSeq={self.cseq_number} {self.method} Call-ID={self.call_id!r}>"
+
+
+def missing(name: str) -> RemoteProtocolError:
+    """The error for a message without a header it must have."""
+    return RemoteProtocolError(f"the {name} header is missing", 400)

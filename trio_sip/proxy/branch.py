@@ -1,0 +1,56 @@
+"""The branch a request is forwarded with, and the loop it can be recognised by (RFC 3261 16.6 item 8, 16.11, RFC 5393).
+
+A branch is `z9hG4bK`, a digest of what makes the request's transaction one (so that a retransmission, its CANCEL and the
+ACK of its failure get the same), a dot, and a digest of what it was routed by. A request that comes back and was to be
+routed by the same again is a loop; with another Request-URI it is a spiral, and allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trio_sip.address import Address
+from trio_sip.identifiers import Identifiers
+from trio_sip.message.model import Request
+from trio_sip.message.values import Via
+
+__all__ = ["MAGIC_COOKIE", "branch_for", "is_loop"]
+
+MAGIC_COOKIE = b"z9hG4bK"
+_ROUTED_BY = ("route", "proxy-require", "proxy-authorization")
+
+
+def branch_for(request: Request, identifiers: Identifiers) -> bytes:
+    """The branch to forward this request with, without state."""
+    routed_by = _routed_by(request)
+    sender = b"%b %d %b" % (request.sent_by.host.encode(), request.sent_by.port, request.branch or request.top_via)
+    return b"%b%b.%b" % (MAGIC_COOKIE, identifiers.digest(sender + routed_by), identifiers.digest(routed_by))
+
+
+def is_loop(request: Request, is_ours: Callable[[Address], bool], identifiers: Identifiers) -> bool:
+    """Whether this request was here before and would be routed the same way again."""
+    if request.keys.count("via") == 1 and request.plain_via and not is_ours(request.sent_by):
+        return False
+    ours = [via for via in request.vias if is_ours(Address(via.host, via.address_port)) and via.branch]
+    if not ours:
+        return False
+    mark = identifiers.digest(_routed_by(request)).decode()
+    return any(_routing_part(via) == mark for via in ours)
+
+
+def _routing_part(via: Via) -> str:
+    return (via.branch or "").rpartition(".")[2]
+
+
+def _routed_by(request: Request) -> bytes:
+    parts = [
+        request.received_uri,
+        request.call_id.encode("utf-8", "surrogateescape"),
+        request.from_tag or request.from_value,
+        b"%d" % request.cseq_number,
+    ]
+    if any(key in _ROUTED_BY for key in request.keys):
+        parts += [
+            line for key, line in zip(request.keys, request.received_lines, strict=True) if key in _ROUTED_BY
+        ]
+    return b"\0".join(parts)

@@ -1,0 +1,65 @@
+"""Route headers: those that lead here are taken off, the next one says where to go (RFC 3261 16.4, 16.6 items 6 and 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trio_sip.address import Address
+from trio_sip.message.model import Request
+from trio_sip.message.uri import Uri
+from trio_sip.message.values import NameAddr, split_commas
+
+__all__ = ["next_hop", "remove_own_routes", "request_uri", "uri_address"]
+
+
+def uri_address(uri: Uri) -> Address:
+    """The address a SIP URI names: `maddr` or host, the port or its default."""
+    return Address(uri.maddr or uri.host or "", uri.address_port)
+
+
+def remove_own_routes(request: Request, is_ours: Callable[[Address], bool]) -> None:
+    """Undo strict routing, and take off the Route that led here (16.4).
+
+    Of a double Record-Route (RFC 5658) both Routes are taken off.
+    """
+    if "route" not in request.keys:
+        return
+    if request.uri.is_sip and request.uri.lr and is_ours(uri_address(request.uri)):
+        request.uri = _take_route(request, -1).uri
+    for _ in range(2):
+        routes = request.routes
+        if not (routes and routes[0].uri.is_sip and is_ours(uri_address(routes[0].uri))):
+            return
+        _take_route(request, 0)
+
+
+def next_hop(request: Request) -> Uri:
+    """The URI this request goes to next. Towards a strict router the Request-URI is put behind the Routes."""
+    if "Route" not in request.headers:
+        return request.uri
+    first = request.routes[0]
+    if not first.uri.lr:
+        _take_route(request, 0)
+        request.headers.add("Route", f"<{request.uri}>")
+        request.uri = first.uri
+    return first.uri
+
+
+def request_uri(uri: Uri) -> Uri:
+    """`uri` as a Request-URI may be: without headers and `method` (19.1.1)."""
+    return uri.without_headers() if uri.headers or uri.parameter("method") is not None else uri
+
+
+def _take_route(request: Request, which: int) -> NameAddr:
+    """Remove and return the first (0) or the last (-1) Route."""
+    headers = request.headers
+    places = [at for at, key in enumerate(headers.keys) if key == "route"]
+    at = places[which]
+    values = split_commas(headers.get_all("Route")[which])
+    taken = values.pop(which)
+    if values:
+        headers.replace_line(at, "Route", ", ".join(values))
+    else:
+        headers.remove_line(at)
+    return NameAddr.parse(taken)
+

@@ -1,0 +1,103 @@
+"""What is done to a Via, and what a Via says about where a response goes.
+
+`received` and `rport` are written into the topmost Via of a request by whoever received it (RFC 3261 18.2.1, RFC 3581 4);
+what the sender put there itself is never believed.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from trio_sip.address import DEFAULT_PORT, Address, is_ip_address
+from trio_sip.message.model import Message
+from trio_sip.message.values import Via
+
+__all__ = ["further_vias", "reply_address", "response_target", "rest_of_top_line", "stamp"]
+
+
+@lru_cache(maxsize=4096)
+def _marks(source: Address) -> tuple[bytes, bytes]:
+    host = source.host.encode()
+    return b";rport=%d;received=%b" % (source.port, host), b";received=" + host
+
+
+def stamp(message: Message, source: Address) -> bytes:
+    """The topmost Via of a request, with `received` and `rport` as `source` has it."""
+    if not message.plain_via:
+        return _stamp_parsed(message, source)
+    if message.wants_rport:
+        return message.top_via.replace(b";rport", _marks(source)[0], 1)
+    if message.sent_by.host != source.host:
+        return message.top_via + _marks(source)[1]
+    return message.top_via
+
+
+def _stamp_parsed(message: Message, source: Address) -> bytes:
+    text = message.top_via.decode("utf-8", "surrogateescape")
+    via = Via.parse(text)
+    asked = via.wants_rport or via.rport is not None
+    if asked:
+        via = via.with_parameter("rport", str(source.port))
+    if asked or via.host != source.host or via.received is not None:
+        via = via.with_parameter("received", source.host)
+        text = str(via)
+    return text.encode("utf-8", "surrogateescape")
+
+
+def reply_address(message: Message, source: Address) -> Address | None:
+    """Where a reply to a request that came in a datagram goes; None: back to where it came from (18.2.2, RFC 3581)."""
+    if not message.plain_via:
+        via = Via.parse(message.top_via.decode("utf-8", "surrogateescape"))
+        if via.maddr is not None and is_ip_address(via.maddr):
+            return Address(via.maddr, via.address_port)
+        if via.rport is not None:
+            return None
+    port = message.sent_by.port
+    if message.wants_rport or port in (source.port, 0):
+        return None
+    return Address(source.host, port)
+
+
+def further_vias(message: Message) -> tuple[bytes, ...]:
+    """The raw values of all Via lines as received, without the topmost via-parm."""
+    if message.plain_via and message.keys.count("via") == 1:
+        return ()
+    values = _via_values(message)
+    rest = _without_first(values[0])
+    return (rest, *values[1:]) if rest else tuple(values[1:])
+
+
+def rest_of_top_line(message: Message) -> bytes:
+    """What follows the topmost via-parm on its own header line; b"" where it stands alone."""
+    return b"" if message.plain_via else _without_first(_via_values(message)[0])
+
+
+def _via_values(message: Message) -> list[bytes]:
+    pairs = zip(message.keys, message.received_lines, strict=True)
+    return [line.partition(b":")[2].strip() for key, line in pairs if key == "via"]
+
+
+def _without_first(value: bytes) -> bytes:
+    """A Via line's value without its first via-parm; commas in quotes do not count."""
+    quoted = False
+    skip = False
+    for at, octet in enumerate(value):
+        if skip:
+            skip = False
+        elif octet == 0x5C and quoted:
+            skip = True
+        elif octet == 0x22:
+            quoted = not quoted
+        elif octet == 0x2C and not quoted:
+            return value[at + 1 :].strip()
+    return b""
+
+
+def response_target(via: Via) -> tuple[str, Address]:
+    """Transport and address a response goes to when `via` is its topmost Via (18.2.2, RFC 3581 4).
+
+    The host may be a name, where the Via has no `received`.
+    """
+    host = via.received or via.maddr or via.host
+    port = via.rport if via.received and via.rport else via.port
+    return via.transport.lower(), Address(host, port or DEFAULT_PORT)

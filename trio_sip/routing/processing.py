@@ -1,0 +1,124 @@
+"""From a frame to a route: parse afresh, check, choose the route. The `Handler` workers and receive tasks are given."""
+
+from __future__ import annotations
+
+import logging
+
+from trio_sip.errors import RemoteProtocolError
+from trio_sip.message.frame import Frame
+from trio_sip.message.parse import is_response, read_request, read_response
+from trio_sip.message.salvage import salvage_request
+from trio_sip.proxy.route_set import remove_own_routes
+from trio_sip.proxy.validate import check_request
+from trio_sip.routing.core import RETRY_AFTER, Core
+from trio_sip.routing.request import Request
+from trio_sip.routing.response import Response
+from trio_sip.routing.router import Router
+from trio_sip.workers.handler import Job
+from trio_sip.workers.slot import Slot
+
+__all__ = ["Processing"]
+
+logger = logging.getLogger("trio_sip.routing")
+
+_OVERLOAD = RemoteProtocolError("overload", 503, (("Retry-After", str(RETRY_AFTER)),))
+
+
+class Processing:
+    """Opens frames for one router."""
+
+    def __init__(self, router: Router, core: Core) -> None:
+        self._router = router
+        self._core = core
+        self._reply_route = router.routes.reply
+
+    def open(self, frame: Frame, slot: Slot) -> Job | None:
+        """See `Handler.open`."""
+        if is_response(frame.data):
+            return self._open_response(frame, slot)
+        core = self._core
+        core.counted.requests += 1
+        request = Request(frame, slot, core)
+        try:
+            read_request(request, frame.data)
+        except RemoteProtocolError as error:
+            self._refuse_unparsed(frame, error)
+            return None
+        try:
+            check_request(request, core.egress.is_ours, core.identifiers)
+            remove_own_routes(request, core.egress.is_ours)
+        except RemoteProtocolError as error:
+            self._core.counted.malformed += 1
+            logger.info("%s from %s refused: %s", request.method, request.source, error)
+            request.refuse(error)
+            return None
+        if request.method == "ACK" and request.to_tag == request.own_tag():
+            core.counted.absorbed += 1
+            return None
+        request._route = self._router.routes.of(request.method)
+        return request
+
+    def _open_response(self, frame: Frame, slot: Slot | None) -> Job | None:
+        response = self._read_response(frame, slot)
+        if response is None:
+            return None
+        if self._reply_route is None:
+            response.finished()
+            return None
+        response._route = self._reply_route
+        return response
+
+    def _read_response(self, frame: Frame, slot: Slot | None) -> Response | None:
+        self._core.counted.responses += 1
+        response = Response(frame, slot, self._core)
+        try:
+            read_response(response, frame.data)
+        except RemoteProtocolError as error:
+            self._core.counted.malformed += 1
+            logger.info("response from %s discarded: %s", frame.source, error)
+            return None
+        if not self._core.egress.is_ours(response.sent_by):
+            self._core.counted.stray += 1
+            logger.info("response from %s discarded: its topmost Via %s is not ours", frame.source, response.sent_by)
+            return None
+        return response
+
+    def shed(self, frame: Frame) -> None:
+        """See `Handler.shed`."""
+        if is_response(frame.data):
+            self._pass_on(frame)
+        else:
+            self._answer_unparsed(frame, _OVERLOAD)
+
+    def pre_routing_failed(self, frame: Frame, error: Exception) -> None:
+        """See `Handler.pre_routing_failed`."""
+        logger.error("pre-routing raised on %r, Call-ID %s", frame, frame.call_id, exc_info=error)
+        if is_response(frame.data):
+            self._pass_on(frame)
+        else:
+            self._answer_unparsed(frame, RemoteProtocolError("pre-routing failed", 500))
+
+    def refuse_stream(self, frame: Frame, error: RemoteProtocolError) -> None:
+        """Answer the head of a message whose length could not be made out."""
+        if not is_response(frame.data):
+            self._refuse_unparsed(frame, error)
+
+    def _pass_on(self, frame: Frame) -> None:
+        response = self._read_response(frame, None)
+        if response is not None:
+            response.finished()
+
+    def _refuse_unparsed(self, frame: Frame, error: RemoteProtocolError) -> None:
+        if self._answer_unparsed(frame, error):
+            self._core.counted.malformed += 1
+        else:
+            self._core.counted.not_sip += 1
+        logger.info("from %s:%s: %s", frame.transport, frame.source, error)
+
+    def _answer_unparsed(self, frame: Frame, error: RemoteProtocolError) -> bool:
+        """Answer a request from its bytes alone, where they have what it takes."""
+        request = Request(frame, None, self._core)
+        if not salvage_request(request, frame.data):
+            return False
+        request.refuse(error)
+        return True

@@ -1,0 +1,225 @@
+"""A request being routed: what `request_route` gets, and what it can do with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, NoReturn
+
+from trio_sip.address import Address
+from trio_sip.errors import LocalProtocolError, RemoteProtocolError, TransportError
+from trio_sip.message import model
+from trio_sip.message.frame import Frame
+from trio_sip.message.uri import Uri
+from trio_sip.message.write import write_reply
+from trio_sip.proxy.branch import branch_for
+from trio_sip.proxy.forward import forwarded_request, own_via
+from trio_sip.proxy.route_set import next_hop, request_uri
+from trio_sip.proxy.via import further_vias, reply_address, stamp
+from trio_sip.routing.core import RETRY_AFTER, Core
+from trio_sip.workers.slot import Slot
+
+__all__ = ["Request", "Route"]
+
+logger = logging.getLogger("trio_sip.routing")
+
+Route = Callable[["Request"], Coroutine[Any, Any, None]]
+"""An asynchronous callable that decides on a request."""
+
+
+class Request(model.Request):
+    """One request, in the route that decides on it.
+
+    A route ends a request by `reply`, `forward` or `drop`. A route that returns without any of them is a mistake: the
+    request is answered 500, and a warning names the route.
+    """
+
+    __slots__ = ("_core", "_ended", "_route", "_slot", "frame")
+
+    def __init__(self, frame: Frame, slot: Slot | None, core: Core) -> None:
+        self.frame = frame
+        self._slot = slot
+        self._core = core
+        self._ended: str | None = None
+
+    # Where it comes from, and who works on it
+
+    @property
+    def source(self) -> Address:
+        """Who sent it."""
+        return self.frame.flow.remote
+
+    @property
+    def local(self) -> Address:
+        """Where it was received."""
+        return self.frame.flow.local
+
+    @property
+    def transport(self) -> str:
+        """`"udp"` or `"tcp"`."""
+        return self.frame.flow.transport
+
+    @property
+    def worker_active(self) -> bool:
+        """True in a worker, False in the receive task; Kamailio's `sworker_active()`."""
+        return self.group is not None
+
+    @property
+    def group(self) -> str | None:
+        """The name of the worker group, None in the receive task."""
+        return None if self._slot is None else self._slot.group
+
+    @property
+    def xdata(self) -> Any:
+        """What was passed as `frame.delegate(group, xdata=...)`, else None."""
+        return self.frame.xdata
+
+    # What can be done with it
+
+    def reply(
+        self,
+        status: int,
+        reason: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> None:
+        """Answer it, back over the flow it came on (RFC 3261 8.2.6, 18.2.2). Does not wait.
+
+        The To tag is the same for a retransmission. `headers` are (name, value) pairs; a `body` wants a Content-Type among
+        them. Provisional answers (1xx) may be many, the final one is the last.
+
+        Raises `LocalProtocolError` for an ACK, for a second final answer, after `forward`, and for values that would not be
+        SIP. After `drop` nothing is sent.
+        """
+        if self._ended is not None:
+            if self._ended == "dropped":
+                return
+            raise LocalProtocolError(f"this {self.method} was {self._ended} already; it cannot be answered {status}")
+        if self.method == "ACK":
+            raise LocalProtocolError("an ACK is never answered (RFC 3261 17)")
+        to_value = self.to_value
+        if self.to_tag is None and status != 100:
+            to_value = b"%b;tag=%b" % (to_value, self.own_tag())
+        vias = stamp(self, self.frame.flow.remote)
+        if not self.plain_via or self.keys.count("via") != 1:
+            vias = b"\r\nVia: ".join((vias, *further_vias(self)))
+        data = write_reply(
+            status,
+            reason,
+            vias,
+            self.from_value,
+            to_value,
+            self.call_id.encode("utf-8", "surrogateescape"),
+            self.cseq_value,
+            headers,
+            body,
+        )
+        if status >= 200:
+            self._ended = f"answered {status}"
+        self._core.counted.replied += 1
+        self._send_back(data)
+
+    async def forward(self, target: Uri | str | None = None) -> None:
+        """Send it on without state (RFC 3261 16.6, 16.11): this one message, once. Its responses find their way by Via.
+
+        `target` becomes the Request-URI. The next hop is the topmost Route, where there is one, else the Request-URI.
+        Waits only for a name to be resolved or a connection to be opened.
+
+        Raises `TransportError` where it cannot be sent, and the route may try elsewhere; `RemoteProtocolError` (483) where
+        Max-Forwards is 0; `LocalProtocolError` where it was answered or forwarded already.
+        """
+        if self._ended is not None:
+            if self._ended == "dropped":
+                return
+            raise LocalProtocolError(f"this {self.method} was {self._ended} already; it cannot be forwarded")
+        branch = branch_for(self, self._core.identifiers)
+        if target is not None:
+            self.uri = request_uri(Uri.parse(target) if isinstance(target, str) else target)
+        hop = next_hop(self)
+        if not hop.is_sip or not hop.host:
+            raise TransportError(f"{str(hop)[:80]!r} names no host to forward to")
+        transport = hop.transport or ("tls" if hop.scheme == "sips" else "udp")
+        egress = self._core.egress
+        flow = await egress.flow_to(transport.lower(), hop.maddr or hop.host, hop.address_port, self.frame.flow)
+        via = own_via(flow.transport, egress.sent_by(flow), branch)
+        flow.send(forwarded_request(self, self.frame.flow.remote, via))
+        self._ended = "forwarded"
+        self._core.counted.forwarded += 1
+
+    async def drop(self) -> NoReturn:
+        """End it: everything started for it is cancelled, nothing more is sent for it. Does not return."""
+        self._ended = "dropped"
+        assert self._slot is not None  # only a request nobody has parsed has none, and that one has no route
+        await self._slot.drop()
+
+    def own_tag(self) -> bytes:
+        """The To tag our answers to this request carry: the same for a retransmission and for the ACK of that answer."""
+        call_id = self.call_id.encode("utf-8", "surrogateescape")
+        return self._core.identifiers.digest(b"%b\0%b\0%d" % (call_id, self.from_tag or b"", self.cseq_number))
+
+    def refuse(self, error: RemoteProtocolError) -> None:
+        """Answer what `error` says, unless this is an ACK or answered already."""
+        if self._ended is None and self.method != "ACK":
+            self.reply(error.status, None if error.status != 400 else _short(error), error.headers)
+
+    def _send_back(self, data: bytes) -> None:
+        flow = self.frame.flow
+        address = None if flow.reliable else reply_address(self, flow.remote)
+        if address is not None:
+            self._core.egress.send_soon(flow.transport, address, data, flow)
+            return
+        try:
+            flow.send(data)
+        except TransportError:
+            # The connection it came on is gone: 18.2.2 has us open one to the port its Via names.
+            if flow.reliable:
+                self._core.egress.send_soon("tcp", Address(flow.remote.host, self.sent_by.port), data)
+
+    # The ends a worker calls
+
+    def start(self) -> Coroutine[Any, Any, None]:
+        """The route, called."""
+        return self._route(self)
+
+    def finished(self) -> None:
+        """The route has returned."""
+        if self._ended is None and self.method != "ACK":
+            logger.warning(
+                "%s returned without reply, forward or drop; answered 500 (%s, Call-ID %s)",
+                describe(self._route), self.method, self.call_id,
+            )  # fmt: skip
+            self.reply(500)
+
+    def failed(self, error: Exception) -> None:
+        """The route has raised."""
+        if isinstance(error, (RemoteProtocolError, TransportError)):
+            status = error.status if isinstance(error, RemoteProtocolError) else 503
+            logger.warning("%s: %s (%s, Call-ID %s)", describe(self._route), error, self.method, self.call_id)
+        else:
+            status = 500
+            logger.error(
+                "%s raised on %s, Call-ID %s", describe(self._route), self.method, self.call_id, exc_info=error
+            )
+        if self._ended is None and self.method != "ACK":
+            self.reply(status)
+
+    def timed_out(self) -> None:
+        """The time was up, or the server ends."""
+        if self._ended is None and self.method != "ACK":
+            self.reply(503, headers=(("Retry-After", str(RETRY_AFTER)),))
+
+    def dropped(self) -> None:
+        """The route has asked for its end."""
+
+
+def _short(error: RemoteProtocolError) -> str:
+    """What is wrong, as a reason phrase: visible ASCII."""
+    text = str(error).encode("ascii", "replace").decode()
+    return "Bad Request: " + "".join(mark if mark.isprintable() else "?" for mark in text)[:120]
+
+
+def describe(route: Callable[..., Any]) -> str:
+    """A route as a person finds it: name, file and line."""
+    code = getattr(route, "__code__", None)
+    name = getattr(route, "__qualname__", repr(route))
+    return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"

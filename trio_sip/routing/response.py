@@ -1,0 +1,118 @@
+"""A response being routed: what `reply_route` gets. It goes on by itself, by its Via, unless it is dropped."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+from trio_sip.address import Address
+from trio_sip.errors import RemoteProtocolError
+from trio_sip.message import model
+from trio_sip.message.frame import Frame
+from trio_sip.message.parse import read_response
+from trio_sip.proxy.forward import forwarded_response, next_via
+from trio_sip.proxy.via import response_target
+from trio_sip.routing.core import Core
+from trio_sip.workers.slot import Slot
+
+__all__ = ["ReplyRoute", "Response"]
+
+logger = logging.getLogger("trio_sip.routing")
+
+ReplyRoute = Callable[["Response"], Coroutine[Any, Any, None]]
+"""An asynchronous callable that looks at a response, may change or drop it."""
+
+
+class Response(model.Response):
+    """One response, in the reply route. When the route returns, it goes on to the next Via."""
+
+    __slots__ = ("_core", "_dropped", "_route", "_slot", "frame")
+
+    def __init__(self, frame: Frame, slot: Slot | None, core: Core) -> None:
+        self.frame = frame
+        self._slot = slot
+        self._core = core
+        self._dropped = False
+
+    @property
+    def source(self) -> Address:
+        """Who sent it."""
+        return self.frame.flow.remote
+
+    @property
+    def local(self) -> Address:
+        """Where it was received."""
+        return self.frame.flow.local
+
+    @property
+    def transport(self) -> str:
+        """`"udp"` or `"tcp"`."""
+        return self.frame.flow.transport
+
+    @property
+    def worker_active(self) -> bool:
+        """True in a worker, False in the receive task."""
+        return self.group is not None
+
+    @property
+    def group(self) -> str | None:
+        """The name of the worker group, None in the receive task."""
+        return None if self._slot is None else self._slot.group
+
+    @property
+    def xdata(self) -> Any:
+        """What was passed as `frame.delegate(group, xdata=...)`, else None."""
+        return self.frame.xdata
+
+    async def drop(self) -> NoReturn:
+        """End it: it does not go on. Does not return."""
+        self._dropped = True
+        assert self._slot is not None
+        await self._slot.drop()
+
+    def pass_on(self) -> None:
+        """Send it to the next Via (RFC 3261 16.7, 16.11). Does not wait; what cannot be sent is counted."""
+        if self._dropped:
+            return
+        via = next_via(self)
+        if via is None:
+            self._core.counted.stray += 1
+            return
+        transport, address = response_target(via)
+        self._core.egress.send_soon(transport, address, forwarded_response(self), self.frame.flow)
+        self._core.counted.forwarded += 1
+
+    def _pass_on_as_received(self) -> None:
+        if not self._dropped:
+            fresh = Response(self.frame, self._slot, self._core)
+            read_response(fresh, self.frame.data)
+            fresh.pass_on()
+
+    # The ends a worker calls
+
+    def start(self) -> Coroutine[Any, Any, None]:
+        """The route, called."""
+        return self._route(self)
+
+    def finished(self) -> None:
+        """The route has returned."""
+        try:
+            self.pass_on()
+        except RemoteProtocolError as error:
+            logger.info("a response cannot go on: %s (Call-ID %s)", error, self.call_id)
+
+    def failed(self, error: Exception) -> None:
+        """The route has raised: the response goes on as it was received."""
+        logger.error(
+            "reply_route raised on %d, Call-ID %s; the response goes on as it was received",
+            self.status, self.call_id, exc_info=error,
+        )  # fmt: skip
+        self._pass_on_as_received()
+
+    def timed_out(self) -> None:
+        """The time was up, or the server ends."""
+        self._pass_on_as_received()
+
+    def dropped(self) -> None:
+        """The route has asked for its end."""
