@@ -18,7 +18,7 @@ from functools import lru_cache
 
 from trio_sip.errors import LocalProtocolError, RemoteProtocolError
 
-__all__ = ["COMPACT_FORMS", "Headers", "header_key", "value_of"]
+__all__ = ["COMPACT_FORMS", "Headers", "header_key", "raw_value", "value_of"]
 
 COMPACT_FORMS = {
     "a": "accept-contact",
@@ -46,7 +46,8 @@ COMPACT_FORMS = {
 # token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )
 _TOKEN = re.compile(rb"[0-9A-Za-z\-.!%*_+`'~]++")
 # Folding: a line break before SP or HT is white space (RFC 3261 7.3.1).
-_FOLD = re.compile(rb"[ \t]*+\r\n[ \t]++")
+# The look-behind keeps a long run of blanks linear.
+_FOLD = re.compile(rb"(?<![ \t])(?:[ \t]*+\r\n[ \t]++)+")
 # What would end a line or hide the rest of it. A script may never bring one in.
 _LINE_BREAKING = re.compile(r"[\r\n\0]")
 
@@ -196,10 +197,15 @@ def _name_of(line: bytes) -> str:
 
 def value_of(line: bytes) -> str:
     """The value of a raw header line: folds joined, outer white space gone."""
+    return raw_value(line).decode("utf-8", "surrogateescape")
+
+
+def raw_value(line: bytes) -> bytes:
+    """The same in bytes."""
     value = line.partition(b":")[2]
     if b"\n" in value:
         value = _FOLD.sub(b" ", value)
-    return value.strip(b" \t").decode("utf-8", "surrogateescape")
+    return value.strip(b" \t")
 
 
 def _line(name: str, value: str) -> bytes:

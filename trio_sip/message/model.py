@@ -7,8 +7,12 @@ when the message is forwarded; the header lines are split only when somebody ask
 
 from __future__ import annotations
 
+import re
+from typing import ClassVar
+
 from trio_sip.address import Address
 from trio_sip.errors import RemoteProtocolError
+from trio_sip.message import shapes
 from trio_sip.message.headers import Headers
 from trio_sip.message.uri import Uri
 from trio_sip.message.values import CSeq, NameAddr, Via, parse_decimal, split_commas
@@ -28,13 +32,13 @@ class Message:
         "body_at",
         "body_end",
         "branch",
-        "call_id",
-        "cseq_number",
+        "call_id_value",
         "cseq_value",
         "data",
         "from_tag",
         "from_value",
         "keys",
+        "match",
         "method",
         "plain_via",
         "sent_by",
@@ -66,12 +70,24 @@ class Message:
     from_tag: bytes | None
     to_value: bytes
     to_tag: bytes | None
-    call_id: str
-    cseq_number: int
+    call_id_value: bytes
     cseq_value: bytes
+    match: re.Match[bytes] | None
+    """How a shape has read it, with groups `via`, `next_via`, `max_forwards`; None where the general reader did."""
     _headers: Headers | None
     _lines: list[bytes] | None
     _body: bytes | None
+    _plain_via: ClassVar[re.Pattern[bytes]]
+
+    @property
+    def call_id(self) -> str:
+        """The Call-ID (RFC 3261 20.8)."""
+        return self.call_id_value.decode("utf-8", "surrogateescape")
+
+    @property
+    def cseq_number(self) -> int:
+        """The number in CSeq (RFC 3261 20.16)."""
+        return CSeq.parse(self.cseq_value.decode("utf-8", "surrogateescape")).number
 
     @property
     def headers(self) -> Headers:
@@ -80,6 +96,11 @@ class Message:
             lines = self._lines
             self._headers = Headers.from_lines(self.keys, list(lines) if lines is not None else self._split())
         return self._headers
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody has asked for the header lines or set the body, so that it stands in `data` as it is."""
+        return self._headers is None and self._body is None
 
     @property
     def body_changed(self) -> bool:
@@ -96,6 +117,29 @@ class Message:
     @body.setter
     def body(self, body: bytes) -> None:
         self._body = bytes(body)
+
+    def read_via(self, value: bytes) -> None:
+        """Fill in what the topmost Via says, from the value of its header line. Raises `RemoteProtocolError`."""
+        plain = self._plain_via.fullmatch(value)
+        if plain is not None:
+            self.take_plain_via(value, plain["sent_by"], plain["branch"])
+            return
+        text = value.decode("utf-8", "surrogateescape")
+        top = split_commas(text)[0] if "," in text else text
+        via = Via.parse(top)
+        self.top_via = top.encode("utf-8", "surrogateescape")
+        self.sent_by = Address(via.host, via.address_port)
+        self.branch = (via.branch or "").encode("utf-8", "surrogateescape")
+        self.wants_rport = via.wants_rport
+        self.plain_via = False
+
+    def take_plain_via(self, value: bytes, sent_by: bytes, branch: bytes) -> None:
+        """Fill in what a plain topmost Via says, cut by a pattern already."""
+        self.top_via = value
+        self.sent_by = shapes.sent_by_address(sent_by)
+        self.branch = branch
+        self.wants_rport = value.endswith(b";rport") or b";rport;" in value
+        self.plain_via = True
 
     def _split(self) -> list[bytes]:
         # Only for a message without folded lines: others come with their lines.
@@ -158,6 +202,7 @@ class Request(Message):
 
     __slots__ = ("_uri", "_uri_text", "max_forwards")
 
+    _plain_via = shapes.PLAIN_VIA
     _uri_text: str
     _uri: Uri | None
     max_forwards: int | None
@@ -194,6 +239,7 @@ class Response(Message):
 
     __slots__ = ("reason", "status")
 
+    _plain_via = shapes.PLAIN_VIA_IN_RESPONSE
     status: int
     """100 to 699."""
     reason: str

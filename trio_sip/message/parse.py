@@ -15,17 +15,17 @@ and everything a shape refuses, by `_read_head` here. Both fill in the same fiel
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-from trio_sip.address import Address
 from trio_sip.errors import RemoteProtocolError
 from trio_sip.message import shapes
-from trio_sip.message.headers import header_key, value_of
+from trio_sip.message.headers import header_key, raw_value
 from trio_sip.message.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_HEADER_LINES
 from trio_sip.message.model import Message, Request, Response, missing
 from trio_sip.message.uri import Uri
-from trio_sip.message.values import CSeq, NameAddr, Via, parse_decimal, split_commas
+from trio_sip.message.values import CSeq, parse_decimal
 
-__all__ = ["is_response", "parse", "read_request", "read_response", "read_via", "skip_empty_lines"]
+__all__ = ["is_response", "parse", "read_request", "read_response", "skip_empty_lines"]
 
 # Octets that can only be line ends, or garbage: CTL without HTAB (RFC 3261 25.1).
 _CONTROLS = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"
@@ -40,7 +40,7 @@ _VERSION = re.compile(rb"SIP/\d++\.\d++", re.IGNORECASE)
 # callid = word [ "@" word ], taken liberally: anything visible without white space
 _CALL_ID = re.compile(rb"[!-~]++")
 
-_SINGLE = frozenset({"from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type"})
+_SINGLE = ("from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type")
 _MANDATORY = {"via": "Via", "from": "From", "to": "To", "call-id": "Call-ID", "cseq": "CSeq"}
 MAX_METHOD_LENGTH = 32
 MAX_FORWARDS = 255
@@ -90,8 +90,8 @@ def read_request(request: Request, data: bytes) -> None:
     if request.method != method:
         raise RemoteProtocolError(f"CSeq names {request.method}, the request is {method} (RFC 3261 8.1.1.5)")
     at = keys.index("max-forwards") if "max-forwards" in keys else -1
-    request.max_forwards = None if at < 0 else parse_decimal(value_of(lines[at]), MAX_FORWARDS, "Max-Forwards")
-    shapes.observe_request(request)
+    request.max_forwards = None if at < 0 else _max_forwards(raw_value(lines[at]))
+    shapes.learn_request(request)
 
 
 def read_response(response: Response, data: bytes) -> None:
@@ -107,7 +107,7 @@ def read_response(response: Response, data: bytes) -> None:
     response.status = int(match[2])
     response.reason = match[3].decode("utf-8", "surrogateescape")
     _read_head(response, data, lines, keys, body_at)
-    shapes.observe_response(response)
+    shapes.learn_response(response)
 
 
 def _split_head(data: bytes) -> tuple[bytes, list[bytes], tuple[str, ...], int]:
@@ -117,6 +117,8 @@ def _split_head(data: bytes) -> tuple[bytes, list[bytes], tuple[str, ...], int]:
         raise RemoteProtocolError("no empty line ends the header section")
     head = data[:end]
     lines = head.split(b"\r\n", MAX_HEADER_LINES * 8)
+    if len(lines) > MAX_HEADER_LINES * 8:
+        raise RemoteProtocolError(f"more than {MAX_HEADER_LINES * 8} lines before the body")
     if head.translate(None, _NOT_CONTROLS) != b"\r\n" * (len(lines) - 1):
         _check_controls(lines)
     if b"\r\n " in head or b"\r\n\t" in head:
@@ -148,13 +150,18 @@ def _join_folds(lines: list[bytes]) -> list[bytes]:
 
 def _keys_of(lines: list[bytes]) -> tuple[str, ...]:
     names = [line.partition(b":") for line in lines]
-    if not all(colon for _, colon, _ in names):
-        bad = next(line for line in lines if b":" not in line)
-        raise RemoteProtocolError(f"a header line without colon: {bad[:80]!r}")
-    keys = tuple([header_key(name) for name, _, _ in names])
-    for name in _SINGLE:
-        if keys.count(name) > 1:
-            raise RemoteProtocolError(f"more than one {name} header")
+    for line, (_, colon, _) in zip(lines, names, strict=True):
+        if not colon:
+            raise RemoteProtocolError(f"a header line without colon: {line[:80]!r}")
+    return _checked_keys(tuple([name for name, _, _ in names]))
+
+
+@lru_cache(maxsize=1024)
+def _checked_keys(names: tuple[bytes, ...]) -> tuple[str, ...]:
+    keys = tuple([header_key(name) for name in names])
+    for single in _SINGLE:
+        if keys.count(single) > 1:
+            raise RemoteProtocolError(f"more than one {single} header")
     for name, shown in _MANDATORY.items():
         if name not in keys:
             raise missing(shown)
@@ -168,48 +175,36 @@ def _read_head(message: Message, data: bytes, lines: list[bytes], keys: tuple[st
     message._headers = message._body = None
     message.body_at = body_at
     message.body_end = _body_end(data, lines, keys, body_at)
-    read_via(message, value_of(lines[keys.index("via")]))
-    from_text = value_of(lines[keys.index("from")])
-    to_text = value_of(lines[keys.index("to")])
-    message.from_value = _encode(from_text)
-    message.from_tag = _tag(from_text)
-    message.to_value = _encode(to_text)
-    message.to_tag = _tag(to_text)
-    message.call_id = value_of(lines[keys.index("call-id")])
-    if not _CALL_ID.fullmatch(_encode(message.call_id)):
-        raise RemoteProtocolError(f"not a Call-ID: {message.call_id[:80]!r}")
-    cseq_text = value_of(lines[keys.index("cseq")])
-    cseq = CSeq.parse(cseq_text)
-    message.cseq_value = _encode(cseq_text)
-    message.cseq_number = cseq.number
-    message.method = cseq.method
+    message.match = None
+    message.read_via(raw_value(lines[keys.index("via")]))
+    message.from_value, message.from_tag = shapes.read_address(raw_value(lines[keys.index("from")]))
+    message.to_value, message.to_tag = shapes.read_address(raw_value(lines[keys.index("to")]))
+    message.call_id_value = raw_value(lines[keys.index("call-id")])
+    if not _CALL_ID.fullmatch(message.call_id_value):
+        raise RemoteProtocolError(f"not a Call-ID: {message.call_id_value[:80]!r}")
+    message.cseq_value = raw_value(lines[keys.index("cseq")])
+    message.method = _cseq(message.cseq_value).method
 
 
-def read_via(message: Message, text: str) -> None:
-    """Fill in what the topmost Via says, from the value of its header line."""
-    top = split_commas(text)[0] if "," in text else text
-    via = Via.parse(top)
-    message.top_via = _encode(top)
-    message.sent_by = Address(via.host, via.address_port)
-    message.branch = _encode(via.branch or "")
-    message.wants_rport = via.wants_rport
-    plain = shapes.PLAIN_VIA if isinstance(message, Request) else shapes.PLAIN_VIA_IN_RESPONSE
-    message.plain_via = plain.fullmatch(message.top_via) is not None and top == text
+@lru_cache(maxsize=1024)
+def _cseq(value: bytes) -> CSeq:
+    return CSeq.parse(value.decode("utf-8", "surrogateescape"))
+
+
+@lru_cache(maxsize=1024)
+def _content_length(value: bytes) -> int:
+    return parse_decimal(value.decode("utf-8", "surrogateescape"), MAX_BODY_BYTES, "Content-Length")
+
+
+@lru_cache(maxsize=256)
+def _max_forwards(value: bytes) -> int:
+    return parse_decimal(value.decode("utf-8", "surrogateescape"), MAX_FORWARDS, "Max-Forwards")
 
 
 def _body_end(data: bytes, lines: list[bytes], keys: tuple[str, ...], body_at: int) -> int:
     if "content-length" not in keys:
         return len(data)
-    length = parse_decimal(value_of(lines[keys.index("content-length")]), MAX_BODY_BYTES, "Content-Length")
+    length = _content_length(raw_value(lines[keys.index("content-length")]))
     if body_at + length > len(data):
         raise RemoteProtocolError(f"Content-Length is {length}, but only {len(data) - body_at} bytes follow")
     return body_at + length
-
-
-def _tag(text: str) -> bytes | None:
-    tag = NameAddr.parse(text).tag
-    return None if tag is None else _encode(tag)
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")

@@ -15,11 +15,12 @@ from trio_sip.message.limits import MAX_HEADER_BYTES
 __all__ = ["line_pattern", "peek_call_id", "peek_header", "peek_lines", "peek_method", "peek_status"]
 
 _LONG_TO_COMPACT = {long: compact for compact, long in COMPACT_FORMS.items()}
-_FOLD = re.compile(rb"[ \t]*+\r\n[ \t]++")
+# As in `grammar.unfold`: the look-behind keeps a long run of blanks linear.
+_FOLD = re.compile(rb"(?<![ \t])(?:[ \t]*+\r\n[ \t]++)+")
 _METHOD = re.compile(rb"[0-9A-Za-z\-.!%*_+`'~]{1,32}+(?= )")
-_CSEQ = re.compile(rb"[0-9]{1,10}+[ \t\r\n]++([0-9A-Za-z\-.!%*_+`'~]++)")
+_CSEQ = re.compile(rb"[0-9]++[ \t]++([0-9A-Za-z\-.!%*_+`'~]++)")
 _STATUS = re.compile(rb"(?i:SIP)/[0-9]\.[0-9] ([1-6][0-9][0-9])(?= )")
-_VALUE = rb"[ \t]*+:[ \t]*+((?:[^\r\n]|\r\n[ \t])*+)"
+_VALUE = rb"[ \t]*+:[ \t]*+([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*)"
 _METHODS = {
     method.encode(): method
     for method in (
@@ -53,7 +54,7 @@ def peek_call_id(data: bytes) -> str | None:
     at = data.find(b"\r\nCall-ID: ")
     if at > 0:
         end = data.find(b"\r\n", at + 11)
-        if data.find(b"\r\n\r\n", 0, at) < 0 and data[end : end + 3] not in (b"\r\n ", b"\r\n\t"):
+        if data.find(b"\r\n\r\n", 0, at + 4) < 0 and data[end : end + 3] not in (b"\r\n ", b"\r\n\t"):
             return data[at + 11 : end].strip(b" \t").decode("utf-8", "surrogateescape")
     value = _find(data, "call-id")
     return None if value is None else value.decode("utf-8", "surrogateescape")

@@ -12,7 +12,6 @@ from trio_sip.errors import RemoteProtocolError
 from trio_sip.message import shapes
 from trio_sip.message.headers import header_key
 from trio_sip.message.model import Request
-from trio_sip.message.parse import read_via
 from trio_sip.message.peek import line_pattern, peek_lines, peek_method
 
 __all__ = ["salvage_request"]
@@ -20,7 +19,10 @@ __all__ = ["salvage_request"]
 _NEEDED = line_pattern("via", "from", "to", "call-id", "cseq")
 _TAG = re.compile(rb";[ \t]*+tag[ \t]*+=", re.IGNORECASE)
 _CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_REQUEST_LINE = re.compile(rb"[^ \r\n]++ [^\r\n]++ SIP/[0-9.]++[ \t]*+\r\n", re.IGNORECASE)
+# The Request-URI may hold anything here, also blanks; the last " SIP/" ends it.
+_REQUEST_LINE = re.compile(rb"[^ \r\n]++ [^\r\n]+ SIP/[0-9.]++[ \t]*+\r\n", re.IGNORECASE)
+# SIP-Version SLASH, at the beginning of a Via: of whatever version, it says where a 505 goes
+_VIA_VERSION = re.compile(rb"SIP[ \t]*+/[ \t]*+[0-9]++\.[0-9]++(?=[ \t]*+/)", re.IGNORECASE)
 
 
 def salvage_request(request: Request, data: bytes) -> bool:
@@ -33,20 +35,24 @@ def salvage_request(request: Request, data: bytes) -> bool:
     found: dict[str, list[bytes]] = {}
     for name, value in peek_lines(data, _NEEDED):
         found.setdefault(header_key(name), []).append(value)
-    if len(found) < 5 or any(_CONTROLS.search(value) for values in found.values() for value in values):
+    if len(found) < 5 or not all(values[0] for values in found.values()):
         return False
+    if any(_CONTROLS.search(value) for values in found.values() for value in values):
+        return False
+    found["via"] = [_VIA_VERSION.sub(b"SIP/2.0", value, count=1) for value in found["via"]]
     try:
-        read_via(request, found["via"][0].decode("utf-8", "surrogateescape"))
+        request.read_via(found["via"][0])
     except RemoteProtocolError:
         return False
     request.data = data
     request.method = method
     request.keys = ("via",) * len(found["via"])
+    request.match = None
     request._lines = [b"Via: " + value for value in found["via"]]
     request._headers = request._body = None
     request.from_value, request.from_tag = found["from"][0], None
     request.to_value = found["to"][0]
     request.to_tag = b"" if _TAG.search(request.to_value) else None
-    request.call_id = found["call-id"][0].decode("utf-8", "surrogateescape")
-    request.cseq_value, request.cseq_number = found["cseq"][0], 0
+    request.call_id_value = found["call-id"][0]
+    request.cseq_value = found["cseq"][0]
     return True

@@ -6,8 +6,11 @@ a message, refuses control characters, and captures at one match what a router n
 
 - a shape is compiled from a message the general reader has accepted, and is kept only if it reads that message alike;
 - what a shape does not match goes to the general reader, so a shape can make a message faster, never accept or refuse it;
-- shapes are learned seldom (compiling one takes about a millisecond): an order must be seen `LEARN_AFTER` times, and the
-  more often the more shapes have been compiled, so that a flood of new orders costs nothing noticeable.
+- a Via or an address that is out of the ordinary is captured whole and read by the general rules;
+- compiling takes about a millisecond, so an order must have been seen `LEARN_AFTER` times, and the more often the more
+  shapes have been compiled: a flood of new orders costs nothing noticeable.
+
+The patterns use possessive classes but no possessive groups, which CPython before 3.11.5 gets wrong.
 """
 
 from __future__ import annotations
@@ -26,42 +29,59 @@ from trio_sip.message.values import NameAddr, Via
 if TYPE_CHECKING:
     from trio_sip.message.model import Message, Request, Response
 
-__all__ = ["LEARN_AFTER", "MAX_SHAPES_PER_START", "PLAIN_VIA", "PLAIN_VIA_IN_RESPONSE", "Shapes", "observe_request", "observe_response", "read_request", "read_response"]
+__all__ = [
+    "LEARN_AFTER",
+    "MAX_SHAPES",
+    "PLAIN_VIA",
+    "PLAIN_VIA_IN_RESPONSE",
+    "REQUESTS",
+    "RESPONSES",
+    "Shape",
+    "Shapes",
+    "read_request",
+    "read_address",
+    "read_response",
+    "sent_by_address",
+]
 
 LEARN_AFTER = 8
-"""How often an order is seen before it is compiled; this many times more for each shape compiled so far."""
-MAX_SHAPES_PER_START = 4
-"""Shapes tried for one start of a message, the latest to match first."""
-MAX_STARTS = 64
-"""Different starts (`OPTIONS s`, `SIP/2.0 2`) shapes are kept for."""
+"""How often an order is seen before it is compiled; once more that often for every `LEARN_AFTER` shapes compiled so far."""
+MAX_SHAPES = 256
+"""Orders kept; all are forgotten when there are more."""
 MAX_CANDIDATES = 256
 """Orders being counted; all are forgotten when there are more."""
 MAX_SHAPE_LINES = 48
 """A message with more header lines than this is left to the general reader."""
+MAX_STARTS = 64
 _START_LENGTH = 9
 
 _TOKEN = rb"[0-9A-Za-z\-.!%*_+`'~]"
-# field-value without controls; `obs-text` octets pass, as they do in the general reader
+# field-value without controls; octets above ASCII pass, as they do in the general reader
 _ANY = rb"[\t -~\x80-\xff]*+"
 # sent-protocol LWS sent-by
-_SENT_BY = rb"SIP/2\.0/(?:UDP|TCP) (?P<sent_by>(?:[0-9A-Za-z.\-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,5}+)?+)"
+_SENT_BY = rb"SIP/2\.0/(?:UDP|TCP) (?P<sent_by>(?:[0-9A-Za-z.\-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,5})?)"
 _BRANCH = rb";branch=(?P<branch>" + _TOKEN + rb"++)"
 # The Via a client writes: a branch, and `rport` without value before or behind it
-_VIA = rb"(?P<via>" + _SENT_BY + rb"(?P<rport>;rport)?+" + _BRANCH + rb"(?(rport)|(?:;rport)?+))"
+_VIA = rb"(?P<via>" + _SENT_BY + rb"(?P<rport>;rport)?" + _BRANCH + rb"(?(rport)|(?:;rport)?))"
 # The same as it comes back in a response, with what the server noted in it
-_RPORT = rb";rport(?:=[0-9]{1,5}+)?+"
+_RPORT = rb";rport(?:=[0-9]{1,5})?"
 _VIA_IN_RESPONSE = (
-    rb"(?P<via>" + _SENT_BY + _BRANCH + rb"(?P<rport>" + _RPORT + rb")?+"
-    rb"(?:;received=[0-9A-Fa-f.:]++)?+(?(rport)|(?:" + _RPORT + rb")?+))"
+    rb"(?P<via>" + _SENT_BY + _BRANCH + rb"(?P<rport>" + _RPORT + rb")?"
+    rb"(?:;received=[0-9A-Fa-f.:]++)?(?(rport)|(?:" + _RPORT + rb")?))"
 )  # fmt: skip
+
+
+def _or_any(pattern: bytes, name: bytes) -> bytes:
+    return rb"(?:" + pattern + rb"|(?P<" + name + rb">" + _ANY + rb"))"
 
 
 def _name_addr(name: bytes) -> bytes:
     """name-addr, or an addr-spec without parameters; then at most `;tag=` and a token."""
-    words = rb"(?:" + _TOKEN + rb"++ ++)*+" + _TOKEN + rb"*+"
-    address = rb"(?:(?:\"[ !#-\[\]-~]*+\" *+|" + words + rb")<[!-;=?-~]++>|sips?:[\w.@:%+\-]++)"
-    tag = rb"(?:;tag=(?P<" + name + rb"_tag>" + _TOKEN + rb"++))?+"
-    return rb"(?P<" + name + rb"_value>(?P<" + name + rb"_addr>" + address + rb")" + tag + rb")"
+    display = rb"(?:\"[ !#-\[\]-~]*+\" *+|" + _TOKEN[:-1] + rb" ]*+)"
+    address = rb"(?:" + display + rb"<[!-;=?-~]++>|sips?:[0-9A-Za-z_.@:%+\-]++)"
+    tag = rb"(?:;tag=(?P<" + name + rb"_tag>" + _TOKEN + rb"++))?"
+    plain = rb"(?P<" + name + rb"_value>(?P<" + name + rb"_addr>" + address + rb")" + tag + rb")"
+    return _or_any(plain, name + b"_any")
 
 
 _REQUEST_LINE = rb"(?P<method>[A-Z]{1,20}+) (?P<uri>[!-~]++) SIP/2\.0"
@@ -73,16 +93,27 @@ _VALUES = {
     "max-forwards": rb"(?P<max_forwards>[0-9]{1,2}+)",
     "content-length": rb"(?P<content_length>[0-9]{1,5}+)",
 }
-_IN_REQUEST = _VALUES | {"via": _VIA, "cseq": rb"(?P<cseq_value>(?P<cseq>[0-9]{1,9}+) (?P=method))"}
-_IN_RESPONSE = _VALUES | {"via": _VIA_IN_RESPONSE, "cseq": rb"(?P<cseq_value>(?P<cseq>[0-9]{1,9}+) (?P<method>[A-Z]{1,20}+))"}
+_IN_REQUEST = _VALUES | {
+    "via": _or_any(_VIA, b"via_any"),
+    "cseq": rb"(?P<cseq_value>(?P<cseq>[0-9]{1,9}+) (?P=method))",
+}
+_IN_RESPONSE = _VALUES | {
+    "via": _or_any(_VIA_IN_RESPONSE, b"via_any"),
+    "cseq": rb"(?P<cseq_value>(?P<cseq>[0-9]{1,9}+) (?P<method>[A-Z]{1,20}+))",
+}
+PLAIN_VIA = re.compile(_VIA)
+"""What `Message.plain_via` means, in a request."""
+PLAIN_VIA_IN_RESPONSE = re.compile(_VIA_IN_RESPONSE)
 _COMMON = (
-    "via", "sent_by", "branch", "from_value", "from_addr", "from_tag", "to_value", "to_addr", "to_tag",
-    "call_id", "cseq_value", "cseq", "method", "content_length",
+    "via", "via_any", "sent_by", "branch", "from_value", "from_addr", "from_tag", "from_any",
+    "to_value", "to_addr", "to_tag", "to_any", "call_id", "cseq_value", "method", "content_length",
 )  # fmt: skip
-_REQUEST_GROUPS = (*_COMMON, "uri", "max_forwards")
-_RESPONSE_GROUPS = (*_COMMON, "status", "reason")
+_FIELDS = (
+    "keys", "body_at", "body_end", "method", "top_via", "sent_by", "branch", "wants_rport", "plain_via",
+    "from_value", "from_tag", "to_value", "to_tag", "call_id", "cseq_value", "cseq_number",
+)  # fmt: skip
 
-Groups = tuple[Any, ...]
+Match = re.Match[bytes]
 
 
 class Shape:
@@ -92,182 +123,184 @@ class Shape:
 
     def __init__(self, pattern: bytes, wanted: tuple[str, ...], keys: tuple[str, ...]) -> None:
         # `absent` never takes part in a match: a header that is not in this order reads as None.
-        compiled = re.compile(pattern + rb"\r\n(?P<absent>(?!))?+")
-        self.match: Callable[[bytes], re.Match[bytes] | None] = compiled.match
+        compiled = re.compile(pattern + rb"\r\n(?P<absent>(?!))?")
+        self.match: Callable[[bytes], Match | None] = compiled.match
         absent = compiled.groupindex["absent"]
         self.groups = tuple([compiled.groupindex.get(name, absent) for name in wanted])
         self.keys = keys
 
 
 class Shapes:
-    """The shapes learned so far, by the first bytes of the messages they read. Bounded in every direction."""
+    """The shapes learned so far. Bounded in every direction."""
 
-    __slots__ = ("_candidates", "_wanted", "by_start", "compiled")
+    __slots__ = ("_first_line", "_latest", "_seen", "_values", "_wanted", "by_order", "compiled")
 
-    def __init__(self, wanted: tuple[str, ...]) -> None:
+    def __init__(self, first_line: bytes, values: dict[str, bytes], wanted: tuple[str, ...]) -> None:
+        self._first_line = first_line
+        self._values = values
         self._wanted = wanted
-        self._candidates: dict[tuple[bytes, tuple[str, ...]], int] = {}
-        self.by_start: dict[bytes, list[Shape]] = {}
+        self._seen: dict[bytes, int] = {}
+        self._latest: dict[bytes, Shape] = {}
+        self.by_order: dict[bytes, Shape] = {}
         self.compiled = 0
 
-    def find(self, data: bytes) -> tuple[Shape, re.Match[bytes]] | None:
-        """The shape that matches the head of `data`, and its match."""
-        known = self.by_start.get(data[:_START_LENGTH])
-        if known is None:
-            return None
-        for at, shape in enumerate(known):
+    def find(self, data: bytes) -> tuple[Shape, Match] | None:
+        """The shape that matches the head of `data`, and its match. The one that matched the last such start is tried first."""
+        start = data[:_START_LENGTH]
+        shape = self._latest.get(start)
+        if shape is not None:
             match = shape.match(data)
             if match is not None:
-                if at:
-                    known.insert(0, known.pop(at))
                 return shape, match
-        return None
+        if not self.by_order:
+            return None
+        shape = self.by_order.get(_order_of(data))
+        match = None if shape is None else shape.match(data)
+        if shape is None or match is None:
+            return None
+        if len(self._latest) >= MAX_STARTS:
+            self._latest.clear()
+        self._latest[start] = shape
+        return shape, match
 
-    def observe(self, message: Message, first_line: bytes, values: dict[str, bytes]) -> Shape | None:
-        """Count the order of a message the general reader accepted; returns a new shape when it is time for one."""
-        candidate = (message.data[:_START_LENGTH], message.keys)
+    def learn(self, message: Message, take: Callable[[Any, bytes, Shape, Match], bool], more: tuple[str, ...]) -> None:
+        """Count the order of a message the general reader accepted, and compile it when it is time."""
         if len(message.keys) > MAX_SHAPE_LINES:
-            return None
-        seen = self._candidates.get(candidate, 0) + 1
-        if seen == 1 and len(self._candidates) >= MAX_CANDIDATES:
-            self._candidates.clear()
-        self._candidates[candidate] = seen
-        if seen < LEARN_AFTER * (1 + self.compiled):
-            return None
-        self._candidates[candidate] = 0
+            return
+        order = _order_of(message.data)
+        seen = self._seen.get(order, 0) + 1
+        if seen == 1 and len(self._seen) >= MAX_CANDIDATES:
+            self._seen.clear()
+        self._seen[order] = seen
+        if seen != LEARN_AFTER * (1 + self.compiled // LEARN_AFTER):
+            return
         self.compiled += 1
-        return _compile(message, first_line, values, self._wanted)
+        shape = self._compile(message)
+        match = shape.match(message.data)
+        twin = type(message).__new__(type(message))
+        if match and take(twin, message.data, shape, match) and _alike(twin, message, more):
+            if len(self.by_order) >= MAX_SHAPES:
+                self.by_order.clear()
+            self.by_order[order] = shape
 
-    def keep(self, shape: Shape, data: bytes) -> None:
-        """Try this shape first from now on, for messages that start as `data` does."""
-        start = data[:_START_LENGTH]
-        if start not in self.by_start and len(self.by_start) >= MAX_STARTS:
-            self.by_start.clear()
-        known = self.by_start.setdefault(start, [])
-        known.insert(0, shape)
-        del known[MAX_SHAPES_PER_START:]
+    def _compile(self, message: Message) -> Shape:
+        parts = [self._first_line]
+        vias = 0
+        for key, line in zip(message.keys, message.received_lines, strict=True):
+            vias += key == "via"
+            pattern = self._values.get(key, _ANY)
+            if key == "via" and vias > 1:
+                pattern = rb"(?P<next_via>" + _ANY + rb")" if vias == 2 else _ANY
+            parts.append(re.escape(line.partition(b":")[0]) + rb":[ \t]*+" + pattern)
+        return Shape(rb"\r\n".join(parts) + rb"\r\n", self._wanted, message.keys)
 
 
-PLAIN_VIA = re.compile(_VIA)
-PLAIN_VIA_IN_RESPONSE = re.compile(_VIA_IN_RESPONSE)
-_requests = Shapes(_REQUEST_GROUPS)
-_responses = Shapes(_RESPONSE_GROUPS)
+REQUESTS = Shapes(_REQUEST_LINE, _IN_REQUEST, (*_COMMON, "uri", "max_forwards"))
+RESPONSES = Shapes(_STATUS_LINE, _IN_RESPONSE, (*_COMMON, "status", "reason"))
 
 
-def read_request(request: Request, data: bytes, shapes: Shapes = _requests) -> bool:
+def read_request(request: Request, data: bytes) -> bool:
     """Fill in `request` if a shape matches; False leaves it to the general reader."""
-    found = shapes.find(data)
+    found = REQUESTS.find(data)
     return found is not None and _take_request(request, data, *found)
 
 
-def read_response(response: Response, data: bytes, shapes: Shapes = _responses) -> bool:
+def read_response(response: Response, data: bytes) -> bool:
     """Fill in `response` if a shape matches; False leaves it to the general reader."""
-    found = shapes.find(data)
+    found = RESPONSES.find(data)
     return found is not None and _take_response(response, data, *found)
 
 
-def observe_request(request: Request, shapes: Shapes = _requests) -> None:
+def learn_request(request: Request) -> None:
     """Learn from a request the general reader has read."""
-    shape = shapes.observe(request, _REQUEST_LINE, _IN_REQUEST)
-    match = shape and shape.match(request.data)
-    if shape and match:
-        twin = type(request).__new__(type(request))
-        if _take_request(twin, request.data, shape, match) and _alike(twin, request, ("uri_text", "max_forwards")):
-            shapes.keep(shape, request.data)
+    REQUESTS.learn(request, _take_request, ("uri_text", "max_forwards"))
 
 
-def observe_response(response: Response, shapes: Shapes = _responses) -> None:
+def learn_response(response: Response) -> None:
     """Learn from a response the general reader has read."""
-    shape = shapes.observe(response, _STATUS_LINE, _IN_RESPONSE)
-    match = shape and shape.match(response.data)
-    if shape and match:
-        twin = type(response).__new__(type(response))
-        if _take_response(twin, response.data, shape, match) and _alike(twin, response, ("status", "reason")):
-            shapes.keep(shape, response.data)
+    RESPONSES.learn(response, _take_response, ("status", "reason"))
 
 
-def _compile(
-    message: Message, first_line: bytes, values: dict[str, bytes], wanted: tuple[str, ...]
-) -> Shape | None:
-    parts = [first_line]
-    captured: set[str] = set()
-    for key, line in zip(message.keys, message.received_lines, strict=True):
-        name, _, value = line.partition(b":")
-        space = b" " if value.startswith(b" ") else b""
-        pattern = _ANY
-        if key in values and key not in captured:
-            captured.add(key)
-            pattern = values[key]
-        parts.append(re.escape(name + b":" + space) + pattern)
-    return Shape(rb"\r\n".join(parts) + rb"\r\n", wanted, message.keys)
+def _order_of(data: bytes) -> bytes:
+    """The header names in order, as spelled, with what stands before the first colon of the start line."""
+    lines = data[: data.find(b"\r\n\r\n")].split(b"\r\n", MAX_SHAPE_LINES + 1)
+    return b":".join([line.partition(b":")[0] for line in lines])
 
 
-def _alike(twin: Message, message: Message, extra: tuple[str, ...]) -> bool:
-    names = (
-        "keys", "body_at", "body_end", "method", "top_via", "sent_by", "branch", "wants_rport", "plain_via", "from_value", "from_tag",
-        "to_value", "to_tag", "call_id", "cseq_value", "cseq_number", *extra,
-    )  # fmt: skip
-    return all(getattr(twin, name) == getattr(message, name) for name in names)
+def _alike(twin: Message, message: Message, more: tuple[str, ...]) -> bool:
+    return all(getattr(twin, name) == getattr(message, name) for name in (*_FIELDS, *more))
 
 
-def _take_request(request: Request, data: bytes, shape: Shape, match: re.Match[bytes]) -> bool:
+def _take_request(request: Request, data: bytes, shape: Shape, match: Match) -> bool:
     groups = match.group(*shape.groups)
     try:
+        request._uri_text, request._uri = _uri(groups[16])
         if not _take(request, data, shape, match, groups):
             return False
-        request._uri_text = uri = groups[14].decode()
-        request._uri = Uri.parse(uri)
     except RemoteProtocolError:
         return False
-    request.max_forwards = None if groups[15] is None else int(groups[15])
+    hops = groups[17]
+    request.max_forwards = None if hops is None else int(hops)
     return True
 
 
-def _take_response(response: Response, data: bytes, shape: Shape, match: re.Match[bytes]) -> bool:
+def _take_response(response: Response, data: bytes, shape: Shape, match: Match) -> bool:
     groups = match.group(*shape.groups)
     try:
         if not _take(response, data, shape, match, groups):
             return False
     except RemoteProtocolError:
         return False
-    response.status = int(groups[14])
-    response.reason = groups[15].decode()
+    response.status = int(groups[16])
+    response.reason = groups[17].decode()
     return True
 
 
-def _take(message: Message, data: bytes, shape: Shape, match: re.Match[bytes], groups: Groups) -> bool:
+def _take(message: Message, data: bytes, shape: Shape, match: Match, groups: tuple[Any, ...]) -> bool:
     (
-        via, sent_by, branch, from_value, from_addr, from_tag, to_value, to_addr, to_tag,
-        call_id, cseq_value, cseq, method, content_length,
-    ) = groups[:14]  # fmt: skip
-    body_at = match.end()
-    if content_length is None:
-        body_end = len(data)
+        via, via_any, sent_by, branch, from_value, from_addr, from_tag, from_any,
+        to_value, to_addr, to_tag, to_any, message.call_id_value, message.cseq_value, method, length,
+        _, _,
+    ) = groups  # fmt: skip
+    message.data = data
+    message.body_at = body_at = match.end()
+    if length is None:
+        message.body_end = len(data)
     else:
-        body_end = body_at + int(content_length)
+        message.body_end = body_end = body_at + int(length)
         if body_end > len(data) or body_end - body_at > MAX_BODY_BYTES:
             return False
-    _check_address(from_addr)
-    _check_address(to_addr)
-    message.data = data
+    if via_any is None:
+        message.take_plain_via(via, sent_by, branch)
+    else:
+        message.read_via(via_any.rstrip(b" \t"))
+    if from_any is None:
+        _check_address(from_addr)
+    else:
+        from_value, from_tag = read_address(from_any)
+    if to_any is None:
+        _check_address(to_addr)
+    else:
+        to_value, to_tag = read_address(to_any)
+    message.from_value, message.from_tag = from_value, from_tag
+    message.to_value, message.to_tag = to_value, to_tag
+    message.method = _METHODS.get(method) or method.decode()
     message.keys = shape.keys
+    message.match = match
     message._lines = message._headers = message._body = None
-    message.body_at = body_at
-    message.body_end = body_end
-    message.top_via = via
-    message.sent_by = _sent_by(sent_by)
-    message.branch = branch
-    message.wants_rport = via.endswith(b";rport") or b";rport;" in via
-    message.plain_via = True
-    message.from_value = from_value
-    message.from_tag = from_tag
-    message.to_value = to_value
-    message.to_tag = to_tag
-    message.call_id = call_id.decode()
-    message.cseq_value = cseq_value
-    message.cseq_number = int(cseq)
-    message.method = method.decode()
     return True
+
+
+_METHODS = {
+    name.encode(): name for name in ("ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "REGISTER")
+}
+
+
+def read_address(text: bytes) -> tuple[bytes, bytes | None]:
+    """The value of a From or To header and its tag. Raises `RemoteProtocolError`."""
+    value = text.strip(b" \t")
+    tag = NameAddr.parse(value.decode("utf-8", "surrogateescape")).tag
+    return value, None if tag is None else tag.encode("utf-8", "surrogateescape")
 
 
 @lru_cache(maxsize=4096)
@@ -276,7 +309,13 @@ def _check_address(text: bytes) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _sent_by(text: bytes) -> Address:
+def _uri(text: bytes) -> tuple[str, Uri]:
+    decoded = text.decode()
+    return decoded, Uri.parse(decoded)
+
+
+@lru_cache(maxsize=4096)
+def sent_by_address(text: bytes) -> Address:
     """`host [":" port]` as an address, by the rules of `Via`. Raises `RemoteProtocolError`."""
     via = Via.parse(f"SIP/2.0/UDP {text.decode()}")
     return Address(via.host, via.address_port)

@@ -45,9 +45,9 @@ def _routing_part(via: Via) -> str:
 def _routed_by(request: Request) -> bytes:
     parts = [
         request.received_uri,
-        request.call_id.encode("utf-8", "surrogateescape"),
+        request.call_id_value,
         request.from_tag or request.from_value,
-        b"%d" % request.cseq_number,
+        request.cseq_value.split(None, 1)[0],
     ]
     if any(key in _ROUTED_BY for key in request.keys):
         parts += [

@@ -24,7 +24,7 @@ def remove_own_routes(request: Request, is_ours: Callable[[Address], bool]) -> N
     """
     if "route" not in request.keys:
         return
-    if request.uri.is_sip and request.uri.lr and is_ours(uri_address(request.uri)):
+    if request.uri.is_sip and request.uri.lr and is_ours(uri_address(request.uri)) and request.routes:
         request.uri = _take_route(request, -1).uri
     for _ in range(2):
         routes = request.routes
@@ -35,9 +35,10 @@ def remove_own_routes(request: Request, is_ours: Callable[[Address], bool]) -> N
 
 def next_hop(request: Request) -> Uri:
     """The URI this request goes to next. Towards a strict router the Request-URI is put behind the Routes."""
-    if "Route" not in request.headers:
+    routes = request.routes if "Route" in request.headers else ()
+    if not routes:
         return request.uri
-    first = request.routes[0]
+    first = routes[0]
     if not first.uri.lr:
         _take_route(request, 0)
         request.headers.add("Route", f"<{request.uri}>")
@@ -51,11 +52,11 @@ def request_uri(uri: Uri) -> Uri:
 
 
 def _take_route(request: Request, which: int) -> NameAddr:
-    """Remove and return the first (0) or the last (-1) Route."""
+    """Remove and return the first (0) or the last (-1) Route; there is one."""
     headers = request.headers
     places = [at for at, key in enumerate(headers.keys) if key == "route"]
-    at = places[which]
-    values = split_commas(headers.get_all("Route")[which])
+    lines = [(at, split_commas(line)) for at, line in zip(places, headers.get_all("Route"), strict=True)]
+    at, values = [(at, values) for at, values in lines if values][which]
     taken = values.pop(which)
     if values:
         headers.replace_line(at, "Route", ", ".join(values))

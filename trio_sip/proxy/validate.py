@@ -7,7 +7,9 @@ from collections.abc import Callable
 from trio_sip.address import Address
 from trio_sip.errors import RemoteProtocolError
 from trio_sip.identifiers import Identifiers
+from trio_sip.message.grammar import is_token, shown
 from trio_sip.message.model import Request
+from trio_sip.message.values import split_commas
 from trio_sip.proxy.branch import MAGIC_COOKIE, is_loop
 
 __all__ = ["SCHEMES", "check_request"]
@@ -26,7 +28,16 @@ def check_request(request: Request, is_ours: Callable[[Address], bool], identifi
     if request.max_forwards == 0 and request.method != "OPTIONS":
         raise RemoteProtocolError("Max-Forwards is 0", 483)
     if "proxy-require" in request.keys and request.method not in _NOT_CHALLENGED:
-        wanted = ", ".join(request.headers.get_all("Proxy-Require"))
-        raise RemoteProtocolError(f"Proxy-Require: {wanted}", 420, (("Unsupported", wanted),))
+        _refuse_extensions([tag for line in request.headers.get_all("Proxy-Require") for tag in split_commas(line)])
     if is_loop(request, is_ours, identifiers):
         raise RemoteProtocolError("this request was here before (Via) and would take the same way again", 482)
+
+
+def _refuse_extensions(tags: list[str]) -> None:
+    """Raise for what Proxy-Require asks of us (16.3 item 5); we understand no option tag."""
+    for tag in tags:
+        if not is_token(tag):
+            raise RemoteProtocolError(f"{shown(tag)} in Proxy-Require is not an option tag")
+    if tags:
+        wanted = ", ".join(tags)
+        raise RemoteProtocolError(f"Proxy-Require: {wanted}", 420, (("Unsupported", wanted),))

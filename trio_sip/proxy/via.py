@@ -35,7 +35,7 @@ def stamp(message: Message, source: Address) -> bytes:
 def _stamp_parsed(message: Message, source: Address) -> bytes:
     text = message.top_via.decode("utf-8", "surrogateescape")
     via = Via.parse(text)
-    asked = via.wants_rport or via.rport is not None
+    asked = via.parameter("rport") is not None
     if asked:
         via = via.with_parameter("rport", str(source.port))
     if asked or via.host != source.host or via.received is not None:
@@ -50,7 +50,7 @@ def reply_address(message: Message, source: Address) -> Address | None:
         via = Via.parse(message.top_via.decode("utf-8", "surrogateescape"))
         if via.maddr is not None and is_ip_address(via.maddr):
             return Address(via.maddr, via.address_port)
-        if via.rport is not None:
+        if via.parameter("rport") is not None:
             return None
     port = message.sent_by.port
     if message.wants_rport or port in (source.port, 0):

@@ -109,7 +109,7 @@ class Request(model.Request):
             vias,
             self.from_value,
             to_value,
-            self.call_id.encode("utf-8", "surrogateescape"),
+            self.call_id_value,
             self.cseq_value,
             headers,
             body,
@@ -154,8 +154,8 @@ class Request(model.Request):
 
     def own_tag(self) -> bytes:
         """The To tag our answers to this request carry: the same for a retransmission and for the ACK of that answer."""
-        call_id = self.call_id.encode("utf-8", "surrogateescape")
-        return self._core.identifiers.digest(b"%b\0%b\0%d" % (call_id, self.from_tag or b"", self.cseq_number))
+        cseq = self.cseq_value.split(None, 1)[0]
+        return self._core.identifiers.digest(b"%b\0%b\0%b" % (self.call_id_value, self.from_tag or b"", cseq))
 
     def refuse(self, error: RemoteProtocolError) -> None:
         """Answer what `error` says, unless this is an ACK or answered already."""

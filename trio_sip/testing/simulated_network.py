@@ -77,7 +77,7 @@ class SimulatedNetwork:
         self.conditions = Conditions(latency, jitter, loss, duplication, reordering, random.Random(seed))
         self._ports: dict[Address, SimulatedUdpPort] = {}
         self._listeners: dict[Address, SimulatedListener] = {}
-        self._streams: list[SimulatedStream] = []
+        self._streams: dict[SimulatedStream, None] = {}  # open; a dict, for its order
         self._server_hosts: dict[str, None] = {}
         self._names: dict[str, list[str]] = {}
         self._ephemeral = count(_FIRST_EPHEMERAL_PORT)
@@ -184,8 +184,10 @@ class SimulatedNetwork:
         It is reset if nobody listens, and mute across a partition.
         """
         local = self._numbered(local)
-        near, far = make_streams(local, remote, self.conditions, self._carry_segment, wakeup)
-        self._streams += (near, far)
+        near, far = make_streams(
+            local, remote, self.conditions, self._carry_segment, self._forget_stream, wakeup
+        )
+        self._streams |= {near: None, far: None}
         listener = self._listeners.get(remote)
         if self._is_apart(local, remote):
             return near
@@ -244,3 +246,6 @@ class SimulatedNetwork:
 
     def _forget_listener(self, local: Address) -> None:
         self._listeners.pop(local, None)
+
+    def _forget_stream(self, stream: SimulatedStream) -> None:
+        self._streams.pop(stream, None)

@@ -7,8 +7,10 @@ are cut, waits until they are healed, as TCP would send it again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import inf
+from operator import index
 
 import trio
 
@@ -102,7 +104,7 @@ class Pipe:
 
 
 class SimulatedStream(trio.abc.HalfCloseableStream):
-    """One end of a connection. `on_write` is told of all data, for the trace."""
+    """One end of a connection. `on_write` is told of all data, for the trace; `on_close` of the end."""
 
     def __init__(
         self,
@@ -110,28 +112,27 @@ class SimulatedStream(trio.abc.HalfCloseableStream):
         outgoing: Pipe,
         conditions: Conditions,
         on_write: Callable[[bytes], None],
+        on_close: Callable[[SimulatedStream], None],
     ) -> None:
         self.incoming = incoming
         self._outgoing = outgoing
         self._conditions = conditions
         self._on_write = on_write
+        self._on_close = on_close
         self._is_closed = False
         self._sent_eof = False
+        self._busy: set[str] = set()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        with memoryview(data) as view:
+        with self._alone("sending"), memoryview(data) as view:
+            await self._wait_room()
             for start in range(0, len(view), WINDOW_BYTES):
-                await self.wait_send_all_might_not_block()
+                await self._wait_room()
                 self.send_nowait(bytes(view[start : start + WINDOW_BYTES]))
-            if not view:
-                await self.wait_send_all_might_not_block()
 
     async def wait_send_all_might_not_block(self) -> None:
-        await trio.lowlevel.checkpoint()
-        self._check_writable()
-        while not self._outgoing.has_room:
-            await self._outgoing.room.wait_until(self._outgoing.breaks_at)
-            self._check_writable()
+        with self._alone("sending"):
+            await self._wait_room()
 
     def send_nowait(self, data: bytes) -> None:
         """Write without regard to the window, as a user agent may."""
@@ -140,23 +141,28 @@ class SimulatedStream(trio.abc.HalfCloseableStream):
         self._outgoing.write(data)
 
     async def send_eof(self) -> None:
-        await trio.lowlevel.checkpoint()
-        if self._is_closed:
-            raise trio.ClosedResourceError("this stream was closed")
-        self._sent_eof = True
-        self._outgoing.end(broken=False)
+        with self._alone("sending"):
+            await trio.lowlevel.checkpoint()
+            if self._is_closed:
+                raise trio.ClosedResourceError("this stream was closed")
+            self._sent_eof = True
+            self._outgoing.end(broken=False)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        await trio.lowlevel.checkpoint()
-        while (data := self.receive_nowait(max_bytes)) is None:
-            await self.incoming.arrived.wait_until(self.incoming.next_at)
-        return data
+        with self._alone("receiving"):
+            await trio.lowlevel.checkpoint()
+            while (data := self.receive_nowait(max_bytes)) is None:
+                await self.incoming.arrived.wait_until(self.incoming.next_at)
+            return data
 
     def receive_nowait(self, max_bytes: int | None = None) -> bytes | None:
         """As `receive_some`; None if nothing has arrived."""
         if self._is_closed:
             raise trio.ClosedResourceError("this stream was closed")
-        return self.incoming.read(_RECEIVE_BYTES if max_bytes is None else max_bytes)
+        limit = _RECEIVE_BYTES if max_bytes is None else index(max_bytes)
+        if limit < 1:
+            raise ValueError("max_bytes must be positive")
+        return self.incoming.read(limit)
 
     async def aclose(self) -> None:
         self._close(broken=False)
@@ -169,10 +175,28 @@ class SimulatedStream(trio.abc.HalfCloseableStream):
     def _close(self, *, broken: bool) -> None:
         if not self._is_closed:
             self._is_closed = True
+            self._on_close(self)
             self._outgoing.end(broken=broken)
             self.incoming.leave(learnt_at=trio.current_time() + self._conditions.latency)
             self.incoming.arrived.set()
             self._outgoing.room.set()
+
+    @contextmanager
+    def _alone(self, doing: str) -> Iterator[None]:
+        if doing in self._busy:
+            raise trio.BusyResourceError(f"another task is {doing}")
+        self._busy.add(doing)
+        try:
+            yield
+        finally:
+            self._busy.remove(doing)
+
+    async def _wait_room(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self._check_writable()
+        while not self._outgoing.has_room:
+            await self._outgoing.room.wait_until(self._outgoing.breaks_at)
+            self._check_writable()
 
     def _check_writable(self) -> None:
         if self._is_closed or self._sent_eof:
@@ -215,11 +239,12 @@ def make_streams(
     remote: Address,
     conditions: Conditions,
     carry: Callable[[Address, Address, bytes], None],
+    on_close: Callable[[SimulatedStream], None],
     wakeup: Wakeup | None = None,
 ) -> tuple[SimulatedStream, SimulatedStream]:
     """Both ends of a connection from `local` to `remote`; `wakeup` is for who reads at the local end."""
     there = Pipe(local.host, remote.host, conditions, Wakeup())
     back = Pipe(remote.host, local.host, conditions, Wakeup() if wakeup is None else wakeup)
-    near = SimulatedStream(back, there, conditions, lambda data: carry(local, remote, data))
-    far = SimulatedStream(there, back, conditions, lambda data: carry(remote, local, data))
+    near = SimulatedStream(back, there, conditions, lambda data: carry(local, remote, data), on_close)
+    far = SimulatedStream(there, back, conditions, lambda data: carry(remote, local, data), on_close)
     return near, far

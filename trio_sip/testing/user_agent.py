@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import deque
 from contextlib import suppress
 from math import inf
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import trio
 
 from trio_sip.address import DEFAULT_PORT, Address
 from trio_sip.message.framing import StreamFramer
 from trio_sip.testing.delivery import Wakeup
-
-if TYPE_CHECKING:
-    from trio_sip.testing.simulated_network import SimulatedNetwork
-    from trio_sip.testing.simulated_stream import SimulatedStream
+from trio_sip.testing.simulated_stream import SimulatedListener, SimulatedStream
+from trio_sip.testing.simulated_udp import SimulatedUdpPort
 
 __all__ = ["NothingReceived", "UserAgent"]
 
@@ -26,10 +24,20 @@ class NothingReceived(AssertionError):  # noqa: N818
     """A user agent waited for a message in vain."""
 
 
+class _Network(Protocol):
+    """What a user agent needs of `SimulatedNetwork`, which makes it."""
+
+    def bind_udp(self, address: Address, wakeup: Wakeup | None = None) -> SimulatedUdpPort: ...
+    def bind_tcp(self, address: Address, wakeup: Wakeup | None = None) -> SimulatedListener: ...
+    def open_stream(
+        self, local: Address, remote: Address, wakeup: Wakeup | None = None
+    ) -> SimulatedStream: ...
+
+
 class UserAgent:
     """Sends bytes and receives messages over UDP or TCP; over TCP it opens a connection where it has none."""
 
-    def __init__(self, network: SimulatedNetwork, address: Address, transport: str = "udp") -> None:
+    def __init__(self, network: _Network, address: Address, transport: str = "udp") -> None:
         self.address = address
         self.transport = transport
         self._wakeup = Wakeup()
@@ -81,7 +89,7 @@ class _Link(Protocol):
 
 
 class _Datagrams:
-    def __init__(self, network: SimulatedNetwork, address: Address, wakeup: Wakeup) -> None:
+    def __init__(self, network: _Network, address: Address, wakeup: Wakeup) -> None:
         self._port = network.bind_udp(address, wakeup)
 
     @property
@@ -99,7 +107,7 @@ class _Datagrams:
 
 
 class _Streams:
-    def __init__(self, network: SimulatedNetwork, address: Address, wakeup: Wakeup) -> None:
+    def __init__(self, network: _Network, address: Address, wakeup: Wakeup) -> None:
         self._network = network
         self._wakeup = wakeup
         self._listener = network.bind_tcp(address, wakeup)

@@ -89,14 +89,14 @@ class Group:
         """The next frame that is not too old to be worth any work."""
         while self._ready or self._queue:
             frame = self._ready.popleft() if self._ready else self._queue.popleft()
-            if self._now - frame.arrived <= self._limit:
+            if frame.arrived + self._limit > self._now:
                 return frame
             self._expire(frame)
         return None
 
     def _expire(self, frame: Frame) -> None:
         deadline = self.settings.deadline
-        if deadline is not None and self._now - frame.arrived > deadline:
+        if deadline is not None and frame.arrived + deadline <= self._now:
             self._timed_out += 1
             self._handler.shed(frame)
         else:
@@ -239,7 +239,8 @@ class Group:
             while self._queue and not self._idle and self._limit < math.inf:
                 await trio.sleep_until(self._queue[0].arrived + self._limit)
                 self._now = trio.current_time()
-                while self._queue and self._now - self._queue[0].arrived >= self._limit:
+                # The same sum as slept for: a difference may round to the other side, and this would spin.
+                while self._queue and self._queue[0].arrived + self._limit <= self._now:
                     self._expire(self._queue.popleft())
 
     # Statistics
