@@ -191,6 +191,8 @@ class Server:
     async def _serve_connection(self, connection: StreamConnection) -> None:
         """Receive from one connection until it ends; once the server receives no more, keep it for the last answers."""
         scope = trio.CancelScope()
+        if self._stop.is_set():
+            scope.cancel()
         self._reading.add(scope)
         try:
             with scope:

@@ -184,9 +184,9 @@ async def test_listening() -> None:
     network = SimulatedNetwork()
     await network.open_udp(SERVER)
     await network.open_tcp(SERVER)
-    with pytest.raises(ListenError, match="udp:10.0.0.1:5060: address already in use"):
+    with pytest.raises(ListenError, match=r"udp:10\.0\.0\.1:5060: address already in use"):
         await network.open_udp(SERVER)
-    with pytest.raises(ListenError, match="tcp:10.0.0.1:5060: address already in use"):
+    with pytest.raises(ListenError, match=r"tcp:10\.0\.0\.1:5060: address already in use"):
         await network.open_tcp(SERVER)
     with pytest.raises(ListenError, match="one address"):
         await network.open_udp(Address("0.0.0.0", 5060))

@@ -197,11 +197,14 @@ async def test_a_bug_in_serving_is_loud(autojump_clock: object) -> None:
     async def fail(connection: StreamConnection) -> None:
         raise ZeroDivisionError
 
-    setting = Setting(fail)
-    with pytest.raises(BaseExceptionGroup) as caught:
+    async def serve() -> None:
+        setting = Setting(fail)
         async with trio.open_nursery() as nursery:
             await setting.start(nursery)
             setting.network.user_agent("10.0.0.2", transport="tcp").send(MESSAGE, SERVER)
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await serve()
     assert caught.group_contains(ZeroDivisionError)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 from collections.abc import Callable
 
@@ -210,6 +211,7 @@ async def test_tcp_there_and_back_over_one_connection(
     network: Network, nursery: trio.Nursery, host: str
 ) -> None:
     arrived: list[Address] = []
+    done = trio.Event()
 
     async def echo(connection: StreamConnection) -> None:
         while True:
@@ -217,6 +219,8 @@ async def test_tcp_there_and_back_over_one_connection(
                 arrived.append(flow.remote)
                 if len(arrived) < 4:
                     flow.send(data)
+                else:
+                    done.set()
 
     pool = ConnectionPool(network, echo)
     await nursery.start(pool.run)
@@ -225,8 +229,7 @@ async def test_tcp_there_and_back_over_one_connection(
     with trio.fail_after(5):
         connection = await pool.flow_to(listener.local)
         connection.send(MESSAGE)
-        while len(arrived) < 4:
-            await trio.sleep(0.001)
+        await done.wait()
         accepted = await pool.flow_to(connection.local)
     assert (accepted.local, accepted.remote) == (listener.local, connection.local)
     assert arrived == [connection.local, listener.local] * 2
@@ -243,6 +246,16 @@ async def test_tcp_refused(network: Network) -> None:
         await network.connect_tcp(listener.local)
     with pytest.raises(TransportError, match="unspecified"):
         await network.connect_tcp(Address("0.0.0.0", 5060))
+
+
+async def test_a_cancelled_connect_leaves_no_socket(network: Network) -> None:
+    listener = await network.open_tcp(Address("127.0.0.1", 0))
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await network.connect_tcp(listener.local)
+    assert scope.cancelled_caught
+    listener.close()
+    gc.collect()  # a socket left open would be a ResourceWarning, and that an error
 
 
 async def test_accept_outlives_errors(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +296,12 @@ async def test_what_is_remembered_is_bounded_and_forgotten(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(local_hosts, "_can_bind", lambda host: bool(asked.append(host)))
+
+    def can_bind(host: str) -> bool:
+        asked.append(host)
+        return False
+
+    monkeypatch.setattr(local_hosts, "_can_bind", can_bind)
     monkeypatch.setattr(local_hosts, "MAX_REMEMBERED_HOSTS", 4)
     hosts = local_hosts.LocalHosts()
     for _ in range(2):

@@ -1,8 +1,7 @@
 """`trio-sip serve`: a server from its first line to its last, and the signals that end it.
 
-The first SIGTERM or Ctrl-C drains, the second stops at once. A route that clings to its task (a shielded
-scope, a thread that does not return, a loop that never awaits) is not waited for longer than `HOLD_ON`
-seconds past its time.
+The first SIGTERM or Ctrl-C drains, the second stops at once. A route that clings to its task (by a shielded
+scope, or a thread that does not return) is waited for `HOLD_ON` seconds past its time, and no longer.
 """
 
 from __future__ import annotations

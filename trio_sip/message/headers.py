@@ -49,7 +49,8 @@ _TOKEN = re.compile(rb"[0-9A-Za-z\-.!%*_+`'~]++")
 # The look-behind keeps a long run of blanks linear.
 _FOLD = re.compile(rb"(?<![ \t])(?:[ \t]*+\r\n[ \t]++)+")
 # What would end a line or hide the rest of it. A script may never bring one in.
-_LINE_BREAKING = re.compile(r"[\r\n\0]")
+# A surrogate stands for a byte only from U+DC80 to U+DCFF.
+_LINE_BREAKING = re.compile(r"[\r\n\0\ud800-\udc7f\udd00-\udfff]")
 
 
 @lru_cache(maxsize=2048)
@@ -69,7 +70,7 @@ def header_key(name: bytes) -> str:
 def _key_of(name: str) -> str:
     try:
         return header_key(name.encode())
-    except RemoteProtocolError:
+    except (RemoteProtocolError, UnicodeEncodeError):
         raise LocalProtocolError(f"{name!r} is not a header name: it must be a token (RFC 3261 25.1)") from None
 
 
@@ -209,7 +210,8 @@ def raw_value(line: bytes) -> bytes:
 
 
 def _line(name: str, value: str) -> bytes:
-    _key_of(name)
+    if _key_of(name) and name[-1] in " \t":
+        raise LocalProtocolError(f"{name!r} is not a header name: it ends in white space")
     if _LINE_BREAKING.search(value):
-        raise LocalProtocolError(f"the value of {name} may not hold CR, LF or NUL: {value[:60]!r}")
+        raise LocalProtocolError(f"the value of {name} may not hold CR, LF, NUL or lone surrogates: {value[:60]!r}")
     return f"{name}: {value}".encode("utf-8", "surrogateescape")

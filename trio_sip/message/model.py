@@ -122,7 +122,11 @@ class Message:
         """Fill in what the topmost Via says, from the value of its header line. Raises `RemoteProtocolError`."""
         plain = self._plain_via.fullmatch(value)
         if plain is not None:
-            self.take_plain_via(value, plain["sent_by"], plain["branch"])
+            self.top_via = value
+            self.sent_by = shapes.sent_by_address(plain["sent_by"])
+            self.branch = plain["branch"]
+            self.wants_rport = value.endswith(b";rport") or b";rport;" in value
+            self.plain_via = True
             return
         text = value.decode("utf-8", "surrogateescape")
         top = split_commas(text)[0] if "," in text else text
@@ -132,14 +136,6 @@ class Message:
         self.branch = (via.branch or "").encode("utf-8", "surrogateescape")
         self.wants_rport = via.wants_rport
         self.plain_via = False
-
-    def take_plain_via(self, value: bytes, sent_by: bytes, branch: bytes) -> None:
-        """Fill in what a plain topmost Via says, cut by a pattern already."""
-        self.top_via = value
-        self.sent_by = shapes.sent_by_address(sent_by)
-        self.branch = branch
-        self.wants_rport = value.endswith(b";rport") or b";rport;" in value
-        self.plain_via = True
 
     def _split(self) -> list[bytes]:
         # Only for a message without folded lines: others come with their lines.

@@ -48,7 +48,7 @@ MAX_FORWARDS = 255
 
 def is_response(data: bytes) -> bool:
     """Whether the start line is a Status-Line. No method can begin like one, `/` is not a token character."""
-    return data[:4].upper() == b"SIP/"
+    return data[3:4] == b"/" and data[:3].upper() == b"SIP"
 
 
 def skip_empty_lines(data: bytes) -> bytes:
@@ -130,8 +130,8 @@ def _split_head(data: bytes) -> tuple[bytes, list[bytes], tuple[str, ...], int]:
 
 
 def _check_controls(lines: list[bytes]) -> None:
-    for line in lines:
-        bare = _QUOTED_PAIR.sub(b"", line) if b'"' in line else line
+    for at, line in enumerate(lines):
+        bare = _QUOTED_PAIR.sub(b"", line) if at and b'"' in line else line
         if any(octet in bare for octet in (b"\r", b"\n", b"\0")):
             raise RemoteProtocolError(f"bare CR, LF or NUL in {line[:80]!r}")
 

@@ -13,6 +13,7 @@ from trio_sip.message import shapes
 from trio_sip.message.headers import header_key
 from trio_sip.message.model import Request
 from trio_sip.message.peek import line_pattern, peek_lines, peek_method
+from trio_sip.message.values import NameAddr
 
 __all__ = ["salvage_request"]
 
@@ -50,9 +51,18 @@ def salvage_request(request: Request, data: bytes) -> bool:
     request.match = None
     request._lines = [b"Via: " + value for value in found["via"]]
     request._headers = request._body = None
-    request.from_value, request.from_tag = found["from"][0], None
+    request.from_value, request.from_tag = found["from"][0], _tag_of(found["from"][0])
     request.to_value = found["to"][0]
     request.to_tag = b"" if _TAG.search(request.to_value) else None
     request.call_id_value = found["call-id"][0]
     request.cseq_value = found["cseq"][0]
     return True
+
+
+def _tag_of(value: bytes) -> bytes | None:
+    """The From tag if it can be read: our To tag is made of it, and the ACK is recognised by that."""
+    try:
+        tag = NameAddr.parse(value.decode("utf-8", "surrogateescape")).tag
+    except RemoteProtocolError:
+        return None
+    return None if tag is None else tag.encode("utf-8", "surrogateescape")

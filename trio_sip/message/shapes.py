@@ -53,7 +53,8 @@ MAX_CANDIDATES = 256
 MAX_SHAPE_LINES = 48
 """A message with more header lines than this is left to the general reader."""
 MAX_STARTS = 64
-_START_LENGTH = 9
+START_LENGTH = 9
+"""Bytes that tell `OPTIONS s` from `INVITE si` from `SIP/2.0 2`."""
 
 _TOKEN = rb"[0-9A-Za-z\-.!%*_+`'~]"
 # field-value without controls; octets above ASCII pass, as they do in the general reader
@@ -133,35 +134,26 @@ class Shape:
 class Shapes:
     """The shapes learned so far. Bounded in every direction."""
 
-    __slots__ = ("_first_line", "_latest", "_seen", "_values", "_wanted", "by_order", "compiled")
+    __slots__ = ("_first_line", "_seen", "_values", "_wanted", "by_order", "compiled", "latest")
 
     def __init__(self, first_line: bytes, values: dict[str, bytes], wanted: tuple[str, ...]) -> None:
         self._first_line = first_line
         self._values = values
         self._wanted = wanted
         self._seen: dict[bytes, int] = {}
-        self._latest: dict[bytes, Shape] = {}
+        self.latest: dict[bytes, Shape] = {}
+        """By the first bytes of a message, the shape that matched last: tried before any look at the order."""
         self.by_order: dict[bytes, Shape] = {}
         self.compiled = 0
 
-    def find(self, data: bytes) -> tuple[Shape, Match] | None:
-        """The shape that matches the head of `data`, and its match. The one that matched the last such start is tried first."""
-        start = data[:_START_LENGTH]
-        shape = self._latest.get(start)
+    def find(self, data: bytes) -> Shape | None:
+        """The shape for the order of names in `data`; it may not match for other reasons."""
+        shape = self.by_order.get(_order_of(data)) if self.by_order else None
         if shape is not None:
-            match = shape.match(data)
-            if match is not None:
-                return shape, match
-        if not self.by_order:
-            return None
-        shape = self.by_order.get(_order_of(data))
-        match = None if shape is None else shape.match(data)
-        if shape is None or match is None:
-            return None
-        if len(self._latest) >= MAX_STARTS:
-            self._latest.clear()
-        self._latest[start] = shape
-        return shape, match
+            if len(self.latest) >= MAX_STARTS:
+                self.latest.clear()
+            self.latest[data[:START_LENGTH]] = shape
+        return shape
 
     def learn(self, message: Message, take: Callable[[Any, bytes, Shape, Match], bool], more: tuple[str, ...]) -> None:
         """Count the order of a message the general reader accepted, and compile it when it is time."""
@@ -201,14 +193,22 @@ RESPONSES = Shapes(_STATUS_LINE, _IN_RESPONSE, (*_COMMON, "status", "reason"))
 
 def read_request(request: Request, data: bytes) -> bool:
     """Fill in `request` if a shape matches; False leaves it to the general reader."""
-    found = REQUESTS.find(data)
-    return found is not None and _take_request(request, data, *found)
+    shape = REQUESTS.latest.get(data[:START_LENGTH])
+    match = None if shape is None else shape.match(data)
+    if match is None:
+        shape = REQUESTS.find(data)
+        match = None if shape is None else shape.match(data)
+    return shape is not None and match is not None and _take_request(request, data, shape, match)
 
 
 def read_response(response: Response, data: bytes) -> bool:
     """Fill in `response` if a shape matches; False leaves it to the general reader."""
-    found = RESPONSES.find(data)
-    return found is not None and _take_response(response, data, *found)
+    shape = RESPONSES.latest.get(data[:START_LENGTH])
+    match = None if shape is None else shape.match(data)
+    if match is None:
+        shape = RESPONSES.find(data)
+        match = None if shape is None else shape.match(data)
+    return shape is not None and match is not None and _take_response(response, data, shape, match)
 
 
 def learn_request(request: Request) -> None:
@@ -239,8 +239,7 @@ def _take_request(request: Request, data: bytes, shape: Shape, match: Match) -> 
             return False
     except RemoteProtocolError:
         return False
-    hops = groups[17]
-    request.max_forwards = None if hops is None else int(hops)
+    request.max_forwards = _HOPS.get(groups[17])
     return True
 
 
@@ -267,11 +266,16 @@ def _take(message: Message, data: bytes, shape: Shape, match: Match, groups: tup
     if length is None:
         message.body_end = len(data)
     else:
-        message.body_end = body_end = body_at + int(length)
-        if body_end > len(data) or body_end - body_at > MAX_BODY_BYTES:
+        body_length = 0 if length == b"0" else int(length)
+        message.body_end = body_at + body_length
+        if message.body_end > len(data) or body_length > MAX_BODY_BYTES:
             return False
     if via_any is None:
-        message.take_plain_via(via, sent_by, branch)
+        message.top_via = via
+        message.sent_by = sent_by_address(sent_by)
+        message.branch = branch
+        message.wants_rport = via.endswith(b";rport") or b";rport;" in via
+        message.plain_via = True
     else:
         message.read_via(via_any.rstrip(b" \t"))
     if from_any is None:
@@ -291,6 +295,8 @@ def _take(message: Message, data: bytes, shape: Shape, match: Match, groups: tup
     return True
 
 
+# Also for None: no Max-Forwards
+_HOPS = {b"%d" % hops: hops for hops in range(100)} | {b"%02d" % hops: hops for hops in range(10)}
 _METHODS = {
     name.encode(): name for name in ("ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "REGISTER")
 }

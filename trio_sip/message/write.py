@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from trio_sip.errors import LocalProtocolError
-from trio_sip.message.headers import Headers
+from trio_sip.message.headers import Headers, value_of
 from trio_sip.message.model import Request, Response
 from trio_sip.message.reasons import REASONS
 
@@ -18,10 +18,21 @@ __all__ = ["assemble", "start_line", "write_message", "write_reply"]
 
 
 def start_line(message: Request | Response) -> bytes:
-    """Request-Line or Status-Line, without its CRLF."""
+    """Request-Line or Status-Line, without its CRLF. Raises `LocalProtocolError` where it would not stay one line."""
     if isinstance(message, Request):
-        return f"{message.method} {message.uri_text} SIP/2.0".encode("utf-8", "surrogateescape")
-    return f"SIP/2.0 {message.status} {message.reason}".encode("utf-8", "surrogateescape")
+        text = f"{message.method} {message.uri_text} SIP/2.0"
+    else:
+        text = f"SIP/2.0 {message.status} {message.reason}"
+    return _one_line(text)
+
+
+def _one_line(text: str) -> bytes:
+    if "\r" in text or "\n" in text or "\0" in text:
+        raise LocalProtocolError(f"a start line may not hold CR, LF or NUL: {text[:80]!r}")
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError(f"a start line may not hold a lone surrogate: {text[:80]!r}") from error
 
 
 def write_message(message: Request | Response) -> bytes:
@@ -30,14 +41,24 @@ def write_message(message: Request | Response) -> bytes:
 
 
 def assemble(message: Request | Response, lines: list[bytes]) -> bytes:
-    """The message with these header lines, of which the last ones are those of `message.headers`."""
+    """The message with these header lines: those of `message.headers`, more or fewer. `lines` is used up."""
     body = message.body
-    keys = message.headers.keys
-    if "content-length" not in keys:
+    headers = message.headers
+    if "content-length" not in headers.keys:
         lines.append(b"Content-Length: %d" % len(body))
-    elif message.body_changed or message.body_end != len(message.data):
-        lines[len(lines) - len(keys) + keys.index("content-length")] = b"Content-Length: %d" % len(body)
+    elif headers.edited or message.body_changed or message.body_end != len(message.data):
+        _correct_length(headers, lines, len(body))
     return b"\r\n".join((start_line(message), *lines, b"", body))
+
+
+def _correct_length(headers: Headers, lines: list[bytes], length: int) -> None:
+    """Leave one Content-Length, and that right; a line that is right stays as it is."""
+    pairs = zip(headers.keys, headers.lines, strict=True)
+    first, *more = [line for key, line in pairs if key == "content-length"]
+    for line in more:
+        lines.remove(line)
+    if (value_of(first).lstrip("0") or "0") != str(length):
+        lines[lines.index(first)] = b"Content-Length: %d" % length
 
 
 @lru_cache(maxsize=512)
@@ -45,9 +66,7 @@ def _status_line(status: int, reason: str | None) -> bytes:
     if not 100 <= status <= 699:
         raise LocalProtocolError(f"a status code is 100 to 699, not {status}")
     phrase = REASONS.get(status, "Unknown") if reason is None else reason
-    if any(mark in phrase for mark in "\r\n\0"):
-        raise LocalProtocolError(f"a reason phrase may not hold CR, LF or NUL: {phrase!r}")
-    return b"SIP/2.0 %d %b\r\nVia: " % (status, phrase.encode("utf-8", "surrogateescape"))
+    return b"%b\r\nVia: " % _one_line(f"SIP/2.0 {status} {phrase}")
 
 
 def write_reply(

@@ -28,9 +28,7 @@ def branch_for(request: Request, identifiers: Identifiers) -> bytes:
 
 
 def is_loop(request: Request, is_ours: Callable[[Address], bool], identifiers: Identifiers) -> bool:
-    """Whether this request was here before and would be routed the same way again."""
-    if request.keys.count("via") == 1 and request.plain_via and not is_ours(request.sent_by):
-        return False
+    """Whether this request, one of whose Vias may be ours, was here before and would be routed the same way again."""
     ours = [via for via in request.vias if is_ours(Address(via.host, via.address_port)) and via.branch]
     if not ours:
         return False

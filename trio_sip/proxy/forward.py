@@ -19,16 +19,16 @@ def own_via(transport: str, sent_by: Address, branch: bytes) -> bytes:
     return b"Via: SIP/2.0/%b %b;branch=%b;rport" % (transport.upper().encode(), str(sent_by).encode(), branch)
 
 
-def forwarded_request(request: Request, source: Address, via: bytes) -> bytes:
+def forwarded_request(request: Request, source: Address, via: bytes, *, reliable: bool = False) -> bytes:
     """The request with our Via line on top, the sender's Via stamped, and Max-Forwards one less.
 
-    Raises `RemoteProtocolError` (483) where Max-Forwards is 0.
+    `reliable`: it came over a connection. Raises `RemoteProtocolError` (483) where Max-Forwards is 0.
     """
     if request.max_forwards == 0:
         raise RemoteProtocolError("Max-Forwards is 0", 483)
     keys = request.headers.keys
     lines = request.headers.lines.copy()
-    stamped = stamp(request, source)
+    stamped = stamp(request, source, with_port=reliable)
     if stamped != request.top_via and "via" in keys:
         rest = rest_of_top_line(request)
         lines[keys.index("via")] = b"Via: " + (b", ".join((stamped, rest)) if rest else stamped)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trio_sip.address import Address
+from trio_sip.errors import LocalProtocolError, RemoteProtocolError
+from trio_sip.message.headers import Headers
 from trio_sip.message.model import Request
 from trio_sip.message.uri import Uri
 from trio_sip.message.values import NameAddr, split_commas
@@ -59,8 +61,15 @@ def _take_route(request: Request, which: int) -> NameAddr:
     at, values = [(at, values) for at, values in lines if values][which]
     taken = values.pop(which)
     if values:
-        headers.replace_line(at, "Route", ", ".join(values))
+        _replace(headers, at, ", ".join(values))
     else:
         headers.remove_line(at)
     return NameAddr.parse(taken)
 
+
+def _replace(headers: Headers, at: int, value: str) -> None:
+    """Write a Route line anew. What it holds came from the peer: an escaped NUL cannot be written, and is the peer's."""
+    try:
+        headers.replace_line(at, "Route", value)
+    except LocalProtocolError as error:
+        raise RemoteProtocolError(str(error)) from error

@@ -21,21 +21,27 @@ def _marks(source: Address) -> tuple[bytes, bytes]:
     return b";rport=%d;received=%b" % (source.port, host), b";received=" + host
 
 
-def stamp(message: Message, source: Address) -> bytes:
-    """The topmost Via of a request, with `received` and `rport` as `source` has it."""
+def stamp(message: Message, source: Address, *, with_port: bool = False) -> bytes:
+    """The topmost Via of a request, with `received` and `rport` as `source` has it.
+
+    `with_port`: also where it did not ask for `rport`. So the response to a request that came over a connection and is
+    forwarded without state finds that connection again, as 18.2.2 wants it.
+    """
     if not message.plain_via:
-        return _stamp_parsed(message, source)
+        return _stamp_parsed(message, source, with_port)
     if message.wants_rport:
         return message.top_via.replace(b";rport", _marks(source)[0], 1)
+    if with_port:
+        return message.top_via + _marks(source)[0]
     if message.sent_by.host != source.host:
         return message.top_via + _marks(source)[1]
     return message.top_via
 
 
-def _stamp_parsed(message: Message, source: Address) -> bytes:
+def _stamp_parsed(message: Message, source: Address, with_port: bool) -> bytes:
     text = message.top_via.decode("utf-8", "surrogateescape")
     via = Via.parse(text)
-    asked = via.parameter("rport") is not None
+    asked = with_port or via.parameter("rport") is not None
     if asked:
         via = via.with_parameter("rport", str(source.port))
     if asked or via.host != source.host or via.received is not None:

@@ -144,7 +144,7 @@ def _place(error: BaseException, file: str | None) -> tuple[str | None, int | No
 def _is_machinery(filename: str) -> bool:
     """Whether this is the code that imports, or ours that refuses, rather than what is imported."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return filename.startswith(("<frozen", package)) or filename == importlib.__file__
+    return filename.startswith(("<frozen", package + os.sep)) or filename == importlib.__file__
 
 
 @contextmanager

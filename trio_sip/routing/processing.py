@@ -28,35 +28,47 @@ class Processing:
     """Opens frames for one router."""
 
     def __init__(self, router: Router, core: Core) -> None:
-        self._router = router
         self._core = core
+        self._counted = core.counted
+        self._is_ours = core.egress.is_ours
+        self._routes = router.routes
         self._reply_route = router.routes.reply
+        self._allow = (("Allow", ", ".join(router.routes.requests)),)
 
     def open(self, frame: Frame, slot: Slot) -> Job | None:
         """See `Handler.open`."""
-        if is_response(frame.data):
+        data = frame.data
+        if data[3:4] == b"/" and is_response(data):
             return self._open_response(frame, slot)
-        core = self._core
-        core.counted.requests += 1
-        request = Request(frame, slot, core)
+        request = Request(frame, slot, self._core)
         try:
-            read_request(request, frame.data)
+            read_request(request, data)
         except RemoteProtocolError as error:
             self._refuse_unparsed(frame, error)
             return None
+        self._counted.requests += 1
         try:
-            check_request(request, core.egress.is_ours, core.identifiers)
-            remove_own_routes(request, core.egress.is_ours)
+            check_request(request, self._is_ours, self._core.identifiers)
+            if "route" in request.keys:
+                remove_own_routes(request, self._is_ours)
         except RemoteProtocolError as error:
-            self._core.counted.malformed += 1
-            logger.info("%s from %s refused: %s", request.method, request.source, error)
-            request.refuse(error)
+            self._refuse(request, error)
             return None
-        if request.method == "ACK" and request.to_tag == request.own_tag():
-            core.counted.absorbed += 1
+        method = request.method
+        if method == "ACK" and request.to_tag == request.own_tag():
+            self._counted.absorbed += 1
             return None
-        request._route = self._router.routes.of(request.method)
+        route = self._routes.requests.get(method, self._routes.plain)
+        if route is None:
+            request.refuse(RemoteProtocolError(f"no route for {method}", 405, self._allow))
+            return None
+        request._route = route
         return request
+
+    def _refuse(self, request: Request, error: RemoteProtocolError) -> None:
+        self._counted.malformed += 1
+        logger.info("%s from %s refused: %s", request.method, request.source, error)
+        request.refuse(error)
 
     def _open_response(self, frame: Frame, slot: Slot | None) -> Job | None:
         response = self._read_response(frame, slot)
@@ -69,7 +81,6 @@ class Processing:
         return response
 
     def _read_response(self, frame: Frame, slot: Slot | None) -> Response | None:
-        self._core.counted.responses += 1
         response = Response(frame, slot, self._core)
         try:
             read_response(response, frame.data)
@@ -77,6 +88,7 @@ class Processing:
             self._core.counted.malformed += 1
             logger.info("response from %s discarded: %s", frame.source, error)
             return None
+        self._core.counted.responses += 1
         if not self._core.egress.is_ours(response.sent_by):
             self._core.counted.stray += 1
             logger.info("response from %s discarded: its topmost Via %s is not ours", frame.source, response.sent_by)

@@ -91,16 +91,15 @@ class Request(model.Request):
         Raises `LocalProtocolError` for an ACK, for a second final answer, after `forward`, and for values that would not be
         SIP. After `drop` nothing is sent.
         """
-        if self._ended is not None:
-            if self._ended == "dropped":
-                return
-            raise LocalProtocolError(f"this {self.method} was {self._ended} already; it cannot be answered {status}")
+        if self._ended is not None and self._was_dropped(f"answered {status}"):
+            return
         if self.method == "ACK":
             raise LocalProtocolError("an ACK is never answered (RFC 3261 17)")
         to_value = self.to_value
         if self.to_tag is None and status != 100:
             to_value = b"%b;tag=%b" % (to_value, self.own_tag())
-        vias = stamp(self, self.frame.flow.remote)
+        flow = self.frame.flow
+        vias = stamp(self, flow.remote)
         if not self.plain_via or self.keys.count("via") != 1:
             vias = b"\r\nVia: ".join((vias, *further_vias(self)))
         data = write_reply(
@@ -128,10 +127,8 @@ class Request(model.Request):
         Raises `TransportError` where it cannot be sent, and the route may try elsewhere; `RemoteProtocolError` (483) where
         Max-Forwards is 0; `LocalProtocolError` where it was answered or forwarded already.
         """
-        if self._ended is not None:
-            if self._ended == "dropped":
-                return
-            raise LocalProtocolError(f"this {self.method} was {self._ended} already; it cannot be forwarded")
+        if self._was_dropped("forwarded"):
+            return
         branch = branch_for(self, self._core.identifiers)
         if target is not None:
             self.uri = request_uri(Uri.parse(target) if isinstance(target, str) else target)
@@ -141,8 +138,11 @@ class Request(model.Request):
         transport = hop.transport or ("tls" if hop.scheme == "sips" else "udp")
         egress = self._core.egress
         flow = await egress.flow_to(transport.lower(), hop.maddr or hop.host, hop.address_port, self.frame.flow)
+        if self._was_dropped("forwarded"):  # it may have ended meanwhile
+            return
         via = own_via(flow.transport, egress.sent_by(flow), branch)
-        flow.send(forwarded_request(self, self.frame.flow.remote, via))
+        came_by = self.frame.flow
+        flow.send(forwarded_request(self, came_by.remote, via, reliable=came_by.reliable))
         self._ended = "forwarded"
         self._core.counted.forwarded += 1
 
@@ -161,6 +161,14 @@ class Request(model.Request):
         """Answer what `error` says, unless this is an ACK or answered already."""
         if self._ended is None and self.method != "ACK":
             self.reply(error.status, None if error.status != 400 else _short(error), error.headers)
+
+    def _was_dropped(self, wanted: str) -> bool:
+        """Whether it was dropped. Raises `LocalProtocolError` where it has ended otherwise."""
+        if self._ended is None:
+            return False
+        if self._ended == "dropped":
+            return True
+        raise LocalProtocolError(f"this {self.method} was {self._ended} already; it cannot be {wanted}")
 
     def _send_back(self, data: bytes) -> None:
         flow = self.frame.flow

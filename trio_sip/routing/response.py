@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 from trio_sip.address import Address
-from trio_sip.errors import RemoteProtocolError
+from trio_sip.errors import LocalProtocolError, RemoteProtocolError
 from trio_sip.message import model
 from trio_sip.message.frame import Frame
 from trio_sip.message.parse import read_response
@@ -80,6 +80,8 @@ class Response(model.Response):
             self._core.counted.stray += 1
             return
         transport, address = response_target(via)
+        if transport == "tcp" and via.rport and not self._core.egress.is_connected(address):
+            address = Address(address.host, via.address_port)  # the connection is gone: 18.2.2 has us open one
         self._core.egress.send_soon(transport, address, forwarded_response(self), self.frame.flow)
         self._core.counted.forwarded += 1
 
@@ -87,7 +89,10 @@ class Response(model.Response):
         if not self._dropped:
             fresh = Response(self.frame, self._slot, self._core)
             read_response(fresh, self.frame.data)
-            fresh.pass_on()
+            try:
+                fresh.pass_on()
+            except RemoteProtocolError as error:
+                self._cannot_go_on(error)
 
     # The ends a worker calls
 
@@ -100,7 +105,12 @@ class Response(model.Response):
         try:
             self.pass_on()
         except RemoteProtocolError as error:
-            logger.info("a response cannot go on: %s (Call-ID %s)", error, self.call_id)
+            self._cannot_go_on(error)
+        except (LocalProtocolError, UnicodeEncodeError) as error:
+            self.failed(error)  # the reply route has set what cannot be written
+
+    def _cannot_go_on(self, error: RemoteProtocolError) -> None:
+        logger.info("a response cannot go on: %s (Call-ID %s)", error, self.call_id)
 
     def failed(self, error: Exception) -> None:
         """The route has raised: the response goes on as it was received."""

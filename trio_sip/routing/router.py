@@ -36,10 +36,6 @@ class Routes:
     """For every other method."""
     reply: ReplyRoute | None = None
 
-    def of(self, method: str) -> Route | None:
-        """The route that decides on this method: the one declared for it, else the plain one."""
-        return self.requests.get(method, self.plain)
-
 
 class Router:
     """What to do with SIP messages. Routes are declared with decorators, and take effect when it is served.
@@ -118,9 +114,12 @@ class Router:
 
     def groups_to_run(self) -> tuple[WorkerGroup, ...]:
         """The groups to start: those declared, and `default` where it is needed."""
-        if self.routes.pre is not None or any(group.name == DEFAULT_GROUP for group in self.groups):
+        if self.routes.pre is not None:
             return self.groups
-        return (*self.groups, WorkerGroup(DEFAULT_GROUP, when_full="shed"))
+        declared = {group.name: group for group in self.groups}
+        # There is no script to decide what becomes of a frame it refuses.
+        declared[DEFAULT_GROUP] = attrs.evolve(declared.get(DEFAULT_GROUP, WorkerGroup(DEFAULT_GROUP)), when_full="shed")
+        return tuple(declared.values())
 
     def __repr__(self) -> str:
         return f"<Router: groups {[group.name for group in self.groups]}, routes {sorted(self.routes.requests)}>"

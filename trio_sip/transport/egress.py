@@ -118,6 +118,10 @@ class Egress:
             f"no answer within {RESOLVE_SECONDS:g} s to the question for the address of {host!r}"
         )
 
+    def is_connected(self, remote: Address) -> bool:
+        """Whether a connection to that address is open."""
+        return self._pool.find(remote) is not None
+
     def send_soon(self, transport: str, remote: Address, data: bytes, like: Flow | None = None) -> None:
         """Send to an address without waiting: at once where a flow is there, else as soon as one is. Failures are counted."""
         try:

@@ -38,7 +38,7 @@ class Group:
         self._watch = watch
         self._queue: deque[Frame] = deque()
         self._ready: deque[Frame] = deque()  # put aside once, their turn has come
-        self._turns: dict[str, deque[Frame]] = {}  # by Call-ID: what waits behind a route that waits
+        self._turns: dict[str | None, deque[Frame]] = {}  # by Call-ID: what waits behind a route that waits
         self._aside = 0
         self._limit = min(settings.max_age, settings.deadline or math.inf)
         self._closed = False
@@ -67,7 +67,7 @@ class Group:
         if self._closed:
             self._refused += 1
             return "closed"
-        if len(self._queue) + self._aside >= self.settings.queue:
+        if len(self._queue) + len(self._ready) + self._aside >= self.settings.queue:
             if self.settings.when_full == "shed":
                 self._shed_now(frame)
                 return None
@@ -156,7 +156,7 @@ class Group:
         finally:
             self._workers -= 1
             self._awake -= 1
-            if self._queue and not self._awake:
+            if (self._queue or self._ready) and not self._awake:
                 self._wake_one()
 
     async def _work(self, slot: Slot) -> None:
@@ -171,12 +171,12 @@ class Group:
                 await self._park()
                 self._now = trio.current_time()
                 continue
+            if self._turns and frame.call_id in self._turns:
+                self._put_aside(frame)
+                continue
             self._processed += 1
             job = open_frame(frame, slot)
             if job is not None:
-                if self._turns and job.call_id in self._turns:
-                    self._put_aside(job.call_id, frame)
-                    continue
                 waiting = slot.begin(job)
                 if waiting is not None:
                     await waiting
@@ -207,15 +207,15 @@ class Group:
 
     # Turns: frames of one Call-ID, one at a time
 
-    def _put_aside(self, call_id: str, frame: Frame) -> None:
-        self._turns[call_id].append(frame)
+    def _put_aside(self, frame: Frame) -> None:
+        self._turns[frame.call_id].append(frame)
         self._aside += 1
-        self._processed -= 1
+        self._stuck.set()
 
     def waits(self, slot: Slot, job: Job) -> float:
         """A route begins to wait: it holds its Call-ID's turn, and another worker looks after the channel."""
         if self.settings.ordered:
-            self._turns[job.call_id] = deque()
+            self._turns.setdefault(job.call_id, deque())
         self._awake -= 1
         if (self._queue or self._ready) and not self._awake:
             self._wake_one()
@@ -232,16 +232,30 @@ class Group:
     # Overload
 
     async def _supervise(self) -> None:
-        """Shed what grows too old on the channel while every worker waits. Asleep unless that is so."""
+        """Shed what grows too old where no worker looks. Asleep unless there is such a thing."""
         while True:
             await self._stuck.wait()
             self._stuck = trio.Event()
-            while self._queue and not self._idle and self._limit < math.inf:
-                await trio.sleep_until(self._queue[0].arrived + self._limit)
+            while self._limit < math.inf and (arrivals := self._out_of_sight()):
+                await trio.sleep_until(min(arrivals) + self._limit)
                 self._now = trio.current_time()
-                # The same sum as slept for: a difference may round to the other side, and this would spin.
-                while self._queue and self._queue[0].arrived + self._limit <= self._now:
-                    self._expire(self._queue.popleft())
+                for behind in self._turns.values():
+                    self._aside -= self._expire_from(behind)
+                if not self._idle:
+                    self._expire_from(self._ready)
+                    self._expire_from(self._queue)
+
+    def _out_of_sight(self) -> list[float]:
+        """When the oldest arrived of those put aside, and of the channel while every worker waits."""
+        lines = (*self._turns.values(), *(() if self._idle else (self._ready, self._queue)))
+        return [frames[0].arrived for frames in lines if frames]
+
+    def _expire_from(self, frames: deque[Frame]) -> int:
+        before = len(frames)
+        # The same sum as slept for: a difference may round to the other side, and the supervisor would spin.
+        while frames and frames[0].arrived + self._limit <= self._now:
+            self._expire(frames.popleft())
+        return before - len(frames)
 
     # Statistics
 
@@ -257,11 +271,12 @@ class Group:
     def statistics(self) -> GroupStatistics:
         """A snapshot."""
         idle = len(self._idle)
-        oldest = trio.current_time() - self._queue[0].arrived if self._queue else 0.0
+        now = trio.current_time()
+        oldest = min((frames[0].arrived for frames in (self._queue, self._ready, *self._turns.values()) if frames), default=now)
         return GroupStatistics(
             name=self.name,
             queue_length=self.length,
-            queue_age=oldest,
+            queue_age=now - oldest,
             workers=self._workers,
             busy=self._workers - idle,
             idle=idle,

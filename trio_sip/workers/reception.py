@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from trio_sip.address import Flow
+from trio_sip.errors import LocalProtocolError
 from trio_sip.message.frame import Dropped, Frame
 from trio_sip.message.parse import skip_empty_lines
 from trio_sip.workers.group import Group
@@ -94,13 +95,19 @@ class Reception:
                 batch = iter(received)
                 self.counted.received += len(received)
 
-        await slot.serve(work)
+        try:
+            await slot.serve(work)
+        finally:
+            for data, flow in batch:  # cancelled in the midst of them
+                self.counted.shed += 1
+                self._handler.shed(Frame(data, flow, now, self))
 
     def _take(self, frame: Frame, slot: Slot) -> Coroutine[Any, Any, None] | None:
         """Pre-route one frame, and process it here unless it is done. Returns what has to be awaited, if anything."""
         if frame.data[:1] < b"!" and not self._is_message(frame):
             self.counted.keep_alives += 1
             return None
+        self._watch.job = frame
         try:
             self._pre_routing(frame)
         except Dropped:
@@ -124,6 +131,8 @@ class Reception:
         if not frame.done:
             frame.done = True
             self._handler.pre_routing_failed(frame, error)
+        else:
+            logger.error("pre-routing raised on %r, Call-ID %s, after it was done with it", frame, frame.call_id, exc_info=error)
 
     # What a frame can ask for
 
@@ -149,6 +158,7 @@ class Reception:
 
     def drop(self, frame: Frame) -> NoReturn:
         """See `Frame.drop`."""
+        self._check_pre_routing(frame, "drop")
         if not frame.done:
             frame.done = True
             self.counted.dropped += 1
@@ -156,6 +166,7 @@ class Reception:
 
     def shed(self, frame: Frame) -> NoReturn:
         """See `Frame.shed`."""
+        self._check_pre_routing(frame, "shed")
         if not frame.done:
             frame.done = True
             self.counted.shed += 1
@@ -166,6 +177,10 @@ class Reception:
         """See `Frame.log`."""
         if routes_logger.isEnabledFor(logging.INFO):
             routes_logger.info("%s", self._expand(frame, text))
+
+    def _check_pre_routing(self, frame: Frame, what: str) -> None:
+        if self._watch.job is not frame:
+            raise LocalProtocolError(f"frame.{what}() is for pre-routing; a route says await request.drop(), or request.reply(503)")
 
     def _refuse(self, frame: Frame, name: str, why: str) -> None:
         suppressed = self._warnings.check((name, why))

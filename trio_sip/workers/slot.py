@@ -16,6 +16,7 @@ from typing import Any, NoReturn, Protocol
 
 import trio
 
+from trio_sip.message.frame import Frame
 from trio_sip.workers.handler import Job
 
 __all__ = ["Owner", "Slot", "Watch"]
@@ -27,7 +28,8 @@ class Watch:
     __slots__ = ("job",)
 
     def __init__(self) -> None:
-        self.job: Job | None = None
+        self.job: Job | Frame | None = None
+        """A message in its route, or a frame in pre-routing."""
 
 
 class Owner(Protocol):
@@ -72,9 +74,8 @@ class Slot:
                 if self._waiting is None:
                     raise
                 self._end_with(error)
-            except BaseException:
-                if self._waiting is not None:
-                    self._waiting.timed_out()
+            except BaseException as error:
+                self._cut_off(error)
                 raise
             self._settle()
 
@@ -86,12 +87,12 @@ class Slot:
             trap = route.send(None)
         except StopIteration:
             job.finished()
-            return None
         except Exception as error:
             self.owner.count_failed()
             job.failed(error)
-            return None
-        return self._wait(job, route, trap)
+        else:
+            return self._wait(job, route, trap)
+        return self._leave() if self._dropping else None
 
     async def drop(self) -> NoReturn:
         """Cancel the message that lives here. Does not return."""
@@ -111,14 +112,30 @@ class Slot:
             self._waiting = None
             if self._dropping:
                 self._count_dropped(job)
+            elif self.scope.cancel_called:  # it was shielded, or took no notice
+                self.owner.count_timed_out()
+                job.timed_out()
             else:
                 job.finished()
         finally:
             self.scope.deadline = math.inf
             self.owner.goes_on(self, job)
         if self.scope.cancel_called:
-            self._dropping = False
-            await trio.lowlevel.checkpoint()  # leaves the spent scope
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Leave the scope: it was cancelled, and the message that lived in it has ended all the same."""
+        self._dropping = False
+        await trio.lowlevel.checkpoint()
+
+    def _cut_off(self, error: BaseException) -> None:
+        """The server ends, and the message with it; a route's own error that came along is no reason to fail."""
+        own, rest = error.split(Exception) if isinstance(error, BaseExceptionGroup) else (None, error)
+        if own is not None and rest is not None and self._waiting is not None:
+            self._end_with(own)
+            raise rest
+        if self._waiting is not None:
+            self._waiting.timed_out()
 
     def _settle(self) -> None:
         """The scope was cancelled and left: say so to the message that lived in it."""

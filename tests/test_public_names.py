@@ -1,0 +1,74 @@
+"""The public names are exactly those documented: here, and in the table of README."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import trio_sip
+import trio_sip.testing
+from trio_sip.transport.network import Network
+
+PUBLIC = {
+    *(
+        "Address",
+        "CSeq",
+        "Frame",
+        "Headers",
+        "NameAddr",
+        "Request",
+        "Response",
+        "Router",
+        "Server",
+        "Uri",
+        "Via",
+    ),
+    *("WorkerGroup", "__version__", "serve"),
+    *(
+        "ListenError",
+        "LocalProtocolError",
+        "RemoteProtocolError",
+        "RoutesError",
+        "SipError",
+        "TransportError",
+    ),
+}
+TESTING = {"NothingReceived", "SimulatedNetwork", "TraceRecord", "UserAgent", "make_request", "make_response"}
+
+
+def names_in_readme(heading: str) -> set[str]:
+    """What stands in backquotes in the second column of the table row that begins with `heading`."""
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    [row] = re.findall(rf"^\| `{re.escape(heading)}` \| (.*) \|$", text, re.MULTILINE)
+    return set(re.findall(r"`(\w+)`", row))
+
+
+def test_the_names_of_the_package() -> None:
+    assert set(trio_sip.__all__) == PUBLIC == names_in_readme("trio_sip")
+    assert len(trio_sip.__all__) == len(PUBLIC)
+
+
+def test_the_names_of_the_test_kit() -> None:
+    assert set(trio_sip.testing.__all__) == TESTING == names_in_readme("trio_sip.testing")
+
+
+@pytest.mark.parametrize(
+    "name", sorted(PUBLIC - {"__version__"}) + sorted(f"testing.{name}" for name in TESTING)
+)
+def test_each_is_there_and_documented(name: str) -> None:
+    thing = trio_sip.testing if name.startswith("testing.") else trio_sip
+    thing = getattr(thing, name.removeprefix("testing."))
+    assert inspect.getdoc(thing)
+    if inspect.isclass(thing):
+        silent = [
+            member
+            for member, value in vars(thing).items()
+            if not member.startswith("_")
+            and (inspect.isfunction(value) or isinstance(value, property))
+            and not inspect.getdoc(value)
+            and not any(hasattr(promise, member) for promise in (*thing.__mro__[1:], Network))
+        ]
+        assert not silent, f"{name} has members without docstring"
