@@ -101,10 +101,18 @@ def test_lines_that_are_not_touched_stay() -> None:
 @pytest.mark.parametrize(
     ("line", "value"),
     [
-        (b"A:", ""), (b"A: ", ""), (b"A:\tb\t", "b"), (b"A: b:c", "b:c"), (b"A: b\r\n c", "b c"), (b"A:\r\n b", "b"),
-        (b"A: b \t\r\n\t c\r\n d", "b c d"), (b"A: b\r\n \r\n c", "b c"), (b"A: b\r\n ", "b"), (b"A: b  c", "b  c"),
+        (b"A:", ""),
+        (b"A: ", ""),
+        (b"A:\tb\t", "b"),
+        (b"A: b:c", "b:c"),
+        (b"A: b\r\n c", "b c"),
+        (b"A:\r\n b", "b"),
+        (b"A: b \t\r\n\t c\r\n d", "b c d"),
+        (b"A: b\r\n \r\n c", "b c"),
+        (b"A: b\r\n ", "b"),
+        (b"A: b  c", "b  c"),
     ],
-)  # fmt: skip
+)
 def test_value_of_a_line(line: bytes, value: str) -> None:
     assert value_of(line) == value
 
@@ -126,7 +134,26 @@ def test_a_line_break_in_a_value_is_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", " ", "X Y", "X:", "X:Y", ":X", "X ", " X", "X\r\n", "X\r\nY", "X\0", "X\t", "é", "(X)", "X;", "\udcff", "\ud800"]
+    "name",
+    [
+        "",
+        " ",
+        "X Y",
+        "X:",
+        "X:Y",
+        ":X",
+        "X ",
+        " X",
+        "X\r\n",
+        "X\r\nY",
+        "X\0",
+        "X\t",
+        "\u00e9",
+        "(X)",
+        "X;",
+        "\udcff",
+        "\ud800Y",
+    ],
 )
 def test_a_name_that_is_no_token_is_refused(name: str) -> None:
     changed = headers()
@@ -137,11 +164,9 @@ def test_a_name_that_is_no_token_is_refused(name: str) -> None:
 
 
 HOSTILE = st.text(
-    st.one_of(
-        st.characters(), st.sampled_from('\r\n\0\t ";,<>:@=\\\x7f\x85\u2028\udcff\ud800\u0660%?&[]')
-    ),
+    st.one_of(st.characters(), st.sampled_from('\r\n\0\t ";,<>:@=\\\x7f\x85\u2028\udcff\ud800\u0660%?&[]')),
     max_size=12,
-)  # fmt: skip
+)
 attempts = settings(max_examples=300, deadline=None, derandomize=True)
 
 
@@ -164,9 +189,16 @@ def test_a_header_a_script_sets_is_one_header(name: str, value: str) -> None:
 @given(HOSTILE, HOSTILE)
 def test_a_uri_a_script_sets_is_one_uri(user: str, host: str) -> None:
     message = parse(OPTIONS)
-    for text in (user, f"sip:{user}", f"sip:{user}@{host}", f"sip:a@h;{user}={host}", f"tel:{user}", f"x:{user}"):
+    for text in (
+        user,
+        f"sip:{user}",
+        f"sip:{user}@{host}",
+        f"sip:a@h;{user}={host}",
+        f"tel:{user}",
+        f"x:{user}",
+    ):
         try:
-            message.uri = text  # type: ignore[union-attr, assignment]
+            message.uri = text  # type: ignore[union-attr]
         except RemoteProtocolError:
             continue
         again = parse(write_message(message))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from time import process_time
 from types import FrameType
 from typing import Any
 
@@ -102,7 +104,7 @@ def test_escaped_nul_in_quotes_is_text() -> None:
 def test_bytes_survive_as_text() -> None:
     value = parse(VALID["high bits"]).headers["Subject"]
     assert value.encode("utf-8", "surrogateescape") == b"\x80\xff\xfe"
-    assert parse(VALID["utf-8"]).headers["Subject"] == "Grüße"
+    assert parse(VALID["utf-8"]).headers["Subject"] == "Gr\u00fc\u00dfe"
 
 
 def test_an_escape_in_a_method_is_none() -> None:
@@ -159,7 +161,9 @@ MALFORMED: dict[str, bytes] = {
     "version in letters": request(start=b"OPTIONS sip:bob@example.net SIP/two"),
     "method not a token": request(start=b"OPT(IONS sip:bob@example.net SIP/2.0"),
     "method beyond ascii": request(start=b"OPTI\xd6NS sip:bob@example.net SIP/2.0"),
-    "long method": replaced(b"CSeq", b"CSeq: 1 " + b"A" * 33, data=request(start=b"A" * 33 + b" sip:a@b SIP/2.0")),
+    "long method": replaced(
+        b"CSeq", b"CSeq: 1 " + b"A" * 33, data=request(start=b"A" * 33 + b" sip:a@b SIP/2.0")
+    ),
     "other method in cseq": replaced(b"CSeq", b"CSeq: 31 INVITE"),
     "case of the method": replaced(b"CSeq", b"CSeq: 31 options"),
     "cseq alone": replaced(b"CSeq", b"CSeq: 31"),
@@ -207,7 +211,7 @@ MALFORMED: dict[str, bytes] = {
     "escaped nul in a reason": answer(start=b'SIP/2.0 180 "\\\0"'),
     "status without a space": answer(start=b"SIP/2.0 180"),
     "status in other digits": answer(start="SIP/2.0 \u0661\u0668\u0660 Ringing".encode()),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
@@ -217,7 +221,9 @@ def test_what_is_refused(data: bytes) -> None:
     assert refused.value.status == 400
 
 
-@pytest.mark.parametrize("version", [b"SIP/7.0", b"SIP/2.1", b"SIP/1.0", b"SIP/02.0", b"sip/22222222222222222222.0"])
+@pytest.mark.parametrize(
+    "version", [b"SIP/7.0", b"SIP/2.1", b"SIP/1.0", b"SIP/02.0", b"sip/22222222222222222222.0"]
+)
 def test_another_version_is_505(version: bytes) -> None:
     for data in (
         request(start=b"OPTIONS sip:bob@example.net " + version),
@@ -234,8 +240,18 @@ def test_a_mandatory_header_is_missed(name: bytes) -> None:
         parse(replaced(name))
 
 
-@pytest.mark.parametrize("line", [b"f: <sip:a@b>", b"To: <sip:c@d>", b"i: y", b"CSeq: 31 OPTIONS", b"l: 0", b"Max-forwards: 70",
-                                  b"Content-Type: a/b\r\nc: a/b"])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"f: <sip:a@b>",
+        b"To: <sip:c@d>",
+        b"i: y",
+        b"CSeq: 31 OPTIONS",
+        b"l: 0",
+        b"Max-forwards: 70",
+        b"Content-Type: a/b\r\nc: a/b",
+    ],
+)
 def test_what_may_stand_once_does_not_stand_twice(line: bytes) -> None:
     with pytest.raises(RemoteProtocolError, match="more than one "):
         parse(request(line))
@@ -254,7 +270,8 @@ def read_in_every_way(data: bytes) -> None:
     try:
         message = parse(data)
     except RemoteProtocolError as error:
-        assert error.status in (400, 505)
+        statuses = {400, 505}
+        statuses.remove(error.status)
     else:
         assert (message.body_at, message.body_end) <= (message.body_end, len(data))
     peek_method(data)
@@ -395,8 +412,8 @@ def test_twice_the_size_is_twice_the_work(grown: Callable[[int], bytes]) -> None
     assert twice < 2.2 * once + 50
 
 
-# One regular expression is one step in Python; that none of them is quadratic shows in the time it takes. Sixty
-# thousand bytes take a few milliseconds; the bound is what a quadratic one would exceed a hundredfold.
+# A regular expression is one step in Python, so what it does is not counted above: here is what each would
+# stumble over. It takes milliseconds, and would take minutes if one were quadratic.
 _SIZE = 60_000
 LONG: dict[str, bytes] = {
     "blanks": request(b"Subject:" + b" " * _SIZE + b"x\r\n y"),
@@ -428,12 +445,12 @@ LONG: dict[str, bytes] = {
 
 @pytest.mark.parametrize("data", LONG.values(), ids=LONG)
 def test_sixty_thousand_bytes_are_read_at_once(data: bytes) -> None:
-    import time
-
-    begun = time.process_time()
-    for read in (use, lambda data: salvage_request(Request(), data), lambda data: peek_header(data, "Subject")):
-        try:
+    begun = process_time()
+    for read in (
+        use,
+        lambda data: salvage_request(Request(), data),
+        lambda data: peek_header(data, "Subject"),
+    ):
+        with suppress(RemoteProtocolError):
             read(data)
-        except RemoteProtocolError:
-            pass
-    assert time.process_time() - begun < 1
+    assert process_time() - begun < 1

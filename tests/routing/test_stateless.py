@@ -1,4 +1,4 @@
-"""Issue 2 section 4: checks before the route, answers, tags and branches that stay the same for a retransmission."""
+"""Stateless routing: checks before the route, tags and branches that a retransmission gets again."""
 
 from __future__ import annotations
 
@@ -61,6 +61,9 @@ async def test_what_must_not_be_routed_is_refused(
     seen: list[str] = []
     server = await lab.serve(answering(seen))
     alice = lab.peer()
+    # What is remembered of good requests must not let bad ones pass.
+    assert (await alice.ask("INFO", call_id="good")).status == 200
+    seen.clear()
     alice.request("INFO", uri, headers=headers)
     if ("To", None) in headers:  # an answer has to copy it
         await alice.silence()
@@ -79,7 +82,9 @@ async def test_what_must_not_be_routed_is_refused(
 async def test_another_version_is_answered_505(autojump_clock: object, lab: Lab) -> None:
     await lab.serve(answering())
     alice = lab.peer()
-    alice.send(make_request("INFO", "sip:10.0.0.1", source=alice.address).replace(b"SIP/2.0\r\n", b"SIP/3.0\r\n", 1))
+    alice.send(
+        make_request("INFO", "sip:10.0.0.1", source=alice.address).replace(b"SIP/2.0\r\n", b"SIP/3.0\r\n", 1)
+    )
     assert (await alice.answer()).status == 505
 
 
@@ -89,6 +94,22 @@ async def test_a_request_that_comes_back_is_a_loop(autojump_clock: object, lab: 
     answer = await alice.ask("INFO", "sip:bob@10.0.0.1")
     assert answer.status == 482
     assert len([data for data in lab.sent_by("10.0.0.1") if data.startswith(b"INFO")]) == 1
+
+
+async def test_a_request_that_comes_back_from_another_proxy_is_a_loop(
+    autojump_clock: object, lab: Lab
+) -> None:
+    server = await lab.serve(forwarding("sip:bob@10.0.0.3"))
+    alice, proxy = lab.peer(), lab.peer("10.0.0.3")
+    proxy.request("INFO", "sip:bob@10.0.0.3", call_id="good")
+    await proxy.asked()
+    alice.request("INFO", "sip:bob@10.0.0.3")
+    asked = await proxy.agent.receive()
+    proxy.send(
+        asked.replace(b"\r\nVia:", b"\r\nVia: SIP/2.0/UDP 10.0.0.3:5060;branch=z9hG4bK-proxy\r\nVia:", 1)
+    )
+    assert (await proxy.answer()).status == 482
+    assert server.statistics().routing.forwarded == 2
 
 
 async def test_a_request_that_comes_back_for_another_is_a_spiral(autojump_clock: object, lab: Lab) -> None:
@@ -235,11 +256,15 @@ async def test_a_cancel_and_an_ack_are_forwarded_with_the_branch_of_their_invite
 
 
 @pytest.mark.xfail(reason="the branch depends on Proxy-Authorization (proxy/branch.py)", strict=True)
-async def test_a_cancel_need_not_repeat_the_credentials_of_its_invite(autojump_clock: object, lab: Lab) -> None:
-    """RFC 3261 22.1: a CANCEL cannot be challenged, so many user agents send it without Proxy-Authorization."""
+async def test_a_cancel_need_not_repeat_the_credentials_of_its_invite(
+    autojump_clock: object, lab: Lab
+) -> None:
+    """RFC 3261 22.1: a CANCEL cannot be challenged, so many user agents send it without."""
     await lab.serve(forwarding())
     alice, bob = lab.peer(), lab.peer("10.0.0.3")
-    alice.request("INVITE", BOB, branch="z9hG4bK-one", headers=[("Proxy-Authorization", 'Digest username="alice"')])
+    alice.request(
+        "INVITE", BOB, branch="z9hG4bK-one", headers=[("Proxy-Authorization", 'Digest username="alice"')]
+    )
     alice.request("CANCEL", BOB, branch="z9hG4bK-one")
     invite, cancel = await bob.asked(), await bob.asked()
     assert invite.branch == cancel.branch
@@ -265,7 +290,9 @@ async def test_a_route_leads_the_way_and_ours_is_taken_off(autojump_clock: objec
     await lab.serve(forwarding())
     alice, bob = lab.peer(), lab.peer("10.0.0.3")
     alice.request(
-        "INFO", "sip:carol@10.0.0.9", headers=[("Route", "<sip:10.0.0.1;lr>, <sip:10.0.0.3;lr>, <sip:10.0.0.4;lr>")]
+        "INFO",
+        "sip:carol@10.0.0.9",
+        headers=[("Route", "<sip:10.0.0.1;lr>, <sip:10.0.0.3;lr>, <sip:10.0.0.4;lr>")],
     )
     asked = await bob.asked()
     assert str(asked.uri) == "sip:carol@10.0.0.9"

@@ -1,4 +1,4 @@
-"""TCP under a real server: answers and responses go over the connection the request came on, while there is one."""
+"""TCP: answers and responses go over the connection the request came on, while there is one."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ async def test_an_answer_nobody_can_be_found_for_is_counted_as_lost(autojump_clo
 
 
 @pytest.mark.parametrize(
-    ("status", "length"), [(400, None), (400, "x"), (400, "-1"), (413, str(MAX_BODY_BYTES + 1)), (413, "9" * 30)]
+    ("status", "length"),
+    [(400, None), (400, "x"), (400, "-1"), (413, str(MAX_BODY_BYTES + 1)), (413, "9" * 30)],
 )
 async def test_a_stream_that_cannot_be_cut_is_answered_and_closed(
     autojump_clock: object, lab: Lab, status: int, length: str | None

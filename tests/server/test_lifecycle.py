@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from trio_sip import Frame, ListenError, Request, Router, RoutesError, Server, WorkerGroup, serve
-from trio_sip.testing import SimulatedNetwork
+from trio_sip.testing import SimulatedNetwork, make_response
 
 if TYPE_CHECKING:
     from tests.conftest import Lab
@@ -49,7 +49,11 @@ async def run_apart(lab: Lab, router: Router, ended: trio.Event, *listen: str) -
 
     async def run(*, task_status: trio.TaskStatus[Server]) -> None:
         await serve(
-            router, listen=listen or ["udp:10.0.0.1:5060"], network=lab.network, watchdog=None, task_status=task_status
+            router,
+            listen=listen or ["udp:10.0.0.1:5060"],
+            network=lab.network,
+            watchdog=None,
+            task_status=task_status,
         )
         ended.set()
 
@@ -80,7 +84,9 @@ async def test_it_listens_on_ipv6(autojump_clock: object, lab: Lab) -> None:
         assert answer.vias[0].received == "2001:db8::2"
 
 
-async def test_a_request_crosses_from_ipv4_to_ipv6_and_its_answer_back(autojump_clock: object, lab: Lab) -> None:
+async def test_a_request_crosses_from_ipv4_to_ipv6_and_its_answer_back(
+    autojump_clock: object, lab: Lab
+) -> None:
     router = Router()
 
     @router.request_route
@@ -92,8 +98,6 @@ async def test_a_request_crosses_from_ipv4_to_ipv6_and_its_answer_back(autojump_
     alice.request("INFO", "sip:bob@[2001:db8::2]")
     asked = await bob.asked()
     assert asked.vias[0].host in ("2001:db8::1", "[2001:db8::1]")
-    from trio_sip.testing import make_response
-
     bob.send(make_response(asked.data, 200))
     assert (await alice.answer()).status == 200
 
@@ -103,7 +107,9 @@ async def test_nothing_to_listen_on_is_an_error(autojump_clock: object) -> None:
         await serve(sleeping(), listen=[], network=SimulatedNetwork())
 
 
-async def test_an_address_in_use_is_an_error_and_the_others_are_given_back(autojump_clock: object, lab: Lab) -> None:
+async def test_an_address_in_use_is_an_error_and_the_others_are_given_back(
+    autojump_clock: object, lab: Lab
+) -> None:
     lab.network.user_agent("10.0.0.1", 5061)
     with pytest.raises(ListenError, match="in use"):
         await lab.serve(sleeping(), "udp:10.0.0.1:5060", "udp:10.0.0.1:5061")
@@ -113,7 +119,7 @@ async def test_an_address_in_use_is_an_error_and_the_others_are_given_back(autoj
 async def test_a_router_without_a_route_is_not_served(autojump_clock: object, lab: Lab) -> None:
     with pytest.raises(RoutesError, match="no request_route"):
         await lab.serve(Router())
-    with pytest.raises(RoutesError, match="needs a trio_sip.Router"):
+    with pytest.raises(RoutesError, match=r"needs a trio_sip\.Router"):
         await serve(None, listen=["udp:10.0.0.1:0"])  # type: ignore[arg-type]
 
 
@@ -130,7 +136,11 @@ async def test_statistics_of_the_whole_server(autojump_clock: object, lab: Lab) 
     udp_port = statistics.listeners[0].statistics
     assert udp_port is not None
     assert (udp_port.received, udp_port.sent) == (3, 3)
-    assert (statistics.reception.received, statistics.reception.delegated, statistics.reception.in_place) == (6, 6, 0)
+    assert (statistics.reception.received, statistics.reception.delegated, statistics.reception.in_place) == (
+        6,
+        6,
+        0,
+    )
     assert (statistics.routing.requests, statistics.routing.replied) == (6, 6)
     assert (statistics.connections.open, statistics.connections.accepted) == (1, 1)
     assert (statistics.lost, statistics.stalls) == (0, 0)
@@ -159,7 +169,9 @@ async def test_shutdown_lets_what_is_in_work_and_what_waits_finish(autojump_cloc
     lab.network.user_agent("10.0.0.1").close()  # the port is free again
 
 
-async def test_shutdown_answers_503_what_is_not_done_within_the_grace(autojump_clock: object, lab: Lab) -> None:
+async def test_shutdown_answers_503_what_is_not_done_within_the_grace(
+    autojump_clock: object, lab: Lab
+) -> None:
     ended = trio.Event()
     cleaned: list[str] = []
     server = await run_apart(lab, sleeping(cleaned=cleaned), ended)
@@ -275,7 +287,13 @@ async def serve_and_cancel(network: SimulatedNetwork, router: Router, after: flo
     # Everything can be had again.
     async with trio.open_nursery() as nursery:
         await nursery.start(
-            partial(serve, router, listen=["udp:10.0.0.1:5060", "tcp:10.0.0.1:5060"], network=network, watchdog=None)
+            partial(
+                serve,
+                router,
+                listen=["udp:10.0.0.1:5060", "tcp:10.0.0.1:5060"],
+                network=network,
+                watchdog=None,
+            )
         )
         nursery.cancel_scope.cancel()
 
@@ -312,7 +330,7 @@ async def test_cancelled_while_a_route_waits(autojump_clock: object, lab: Lab) -
         await trio.sleep(0.1)
         for number in range(4):
             alice.request(call_id=f"call-{number}", headers=takes(60))
-    assert cleaned == ["call-0", "call-1"] or sorted(cleaned) == ["call-0", "call-1"]
+    assert sorted(cleaned) == ["call-0", "call-1"]
     assert await alice.statuses() == [503] * 4
 
 

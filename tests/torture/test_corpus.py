@@ -100,10 +100,24 @@ ACTIONS: dict[str, Callable[[Outcome, list[int]], bool]] = {
 
 # Datagrams that are no SIP, or that nothing may be said to.
 SILENT = (
-    "crlf_only", "nul4", "stun_bind", "random_1k", "http_get", "status_000", "response_unknown_branch",
-    "lf_only", "nul_in_callid", "via_maddr_bcast", "bad_via1", "bad_via3", "no_eom_reply",
-    "opensips_parse_msg", "opensips_ghsa", "sipgo_", "es2021-05",
-)  # fmt: skip
+    "crlf_only",
+    "nul4",
+    "stun_bind",
+    "random_1k",
+    "http_get",
+    "status_000",
+    "response_unknown_branch",
+    "lf_only",
+    "nul_in_callid",
+    "via_maddr_bcast",
+    "bad_via1",
+    "bad_via3",
+    "no_eom_reply",
+    "opensips_parse_msg",
+    "opensips_ghsa",
+    "sipgo_",
+    "es2021-05",
+)
 
 
 def _agrees(entry: dict[str, Any], data: bytes, outcome: Outcome) -> bool:

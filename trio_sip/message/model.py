@@ -8,7 +8,7 @@ when the message is forwarded; the header lines are split only when somebody ask
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from trio_sip.address import Address
 from trio_sip.errors import RemoteProtocolError
@@ -31,53 +31,103 @@ class Message:
         "_lines",
         "body_at",
         "body_end",
-        "branch",
-        "call_id_value",
-        "cseq_value",
         "data",
-        "from_tag",
-        "from_value",
-        "keys",
+        "facts",
+        "layout",
         "match",
         "method",
         "plain_via",
-        "sent_by",
-        "to_tag",
-        "to_value",
-        "top_via",
-        "wants_rport",
+        "regular",
     )
 
     data: bytes
     """The message as it was received."""
-    keys: tuple[str, ...]
-    """The `header_key` of each header line received, in order."""
-    body_at: int
-    body_end: int
     method: str
     """The method; of a response, the one its CSeq names."""
-    top_via: bytes
-    """The topmost via-parm, raw."""
-    sent_by: Address
-    """The host and port the topmost Via names; the port is the transport's default where it names none."""
-    branch: bytes
-    """The branch of the topmost Via, or `b""`."""
-    plain_via: bool
-    """Whether the topmost Via stands alone on its line and has nothing out of the ordinary: `shapes.PLAIN_VIA`."""
-    wants_rport: bool
-    """Whether the topmost Via asks for `rport` (RFC 3581)."""
-    from_value: bytes
-    from_tag: bytes | None
-    to_value: bytes
-    to_tag: bytes | None
-    call_id_value: bytes
-    cseq_value: bytes
+    layout: shapes.Layout
+    """Its header names."""
     match: re.Match[bytes] | None
     """How a shape has read it, with groups `via`, `next_via`, `max_forwards`; None where the general reader did."""
+    facts: tuple[Any, ...]
+    """Raw values, in the order of the properties below; what follows them is the reader's own."""
+    plain_via: bool
+    """Whether the topmost Via stands alone on its line and has nothing out of the ordinary: `shapes.PLAIN_VIA`."""
+    regular: bool
+    """Whether a shape has read it and found nothing that needs a second look: a plain Via with a branch, Max-Forwards not
+    0, no Route, no Proxy-Require, one Via."""
+    body_at: int
+    body_end: int
     _headers: Headers | None
     _lines: list[bytes] | None
     _body: bytes | None
     _plain_via: ClassVar[re.Pattern[bytes]]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The `header_key` of each header line received, in order."""
+        return self.layout.keys
+
+    @property
+    def top_via(self) -> bytes:
+        """The topmost via-parm, raw."""
+        via: bytes = self.facts[0]
+        return via
+
+    @property
+    def sent_by(self) -> Address:
+        """The host and port the topmost Via names; the port is the transport's default where it names none."""
+        return shapes.sent_by_address(self.facts[1])
+
+    @property
+    def branch(self) -> bytes:
+        """The branch of the topmost Via, or `b""`."""
+        branch = None if self.match is None else self.match["branch"]
+        if branch is not None:
+            return branch
+        return (self._top_via().branch or "").encode("utf-8", "surrogateescape")
+
+    @property
+    def wants_rport(self) -> bool:
+        """Whether the topmost Via asks for `rport` (RFC 3581)."""
+        via = self.top_via
+        if self.plain_via:
+            return via.endswith(b";rport") or b";rport;" in via
+        return self._top_via().wants_rport
+
+    def _top_via(self) -> Via:
+        return Via.parse(self.top_via.decode("utf-8", "surrogateescape"))
+
+    @property
+    def from_value(self) -> bytes:
+        """The value of From, raw."""
+        value: bytes = self.facts[2]
+        return value
+
+    @property
+    def from_tag(self) -> bytes | None:
+        tag: bytes | None = self.facts[3]
+        return tag
+
+    @property
+    def to_value(self) -> bytes:
+        """The value of To, raw."""
+        value: bytes = self.facts[4]
+        return value
+
+    @property
+    def to_tag(self) -> bytes | None:
+        tag: bytes | None = self.facts[5]
+        return tag
+
+    @property
+    def call_id_value(self) -> bytes:
+        value: bytes = self.facts[6]
+        return value
+
+    @property
+    def cseq_value(self) -> bytes:
+        value: bytes = self.facts[7]
+        return value
 
     @property
     def call_id(self) -> str:
@@ -118,24 +168,18 @@ class Message:
     def body(self, body: bytes) -> None:
         self._body = bytes(body)
 
-    def read_via(self, value: bytes) -> None:
-        """Fill in what the topmost Via says, from the value of its header line. Raises `RemoteProtocolError`."""
+    def read_via(self, value: bytes) -> tuple[bytes, bytes]:
+        """The topmost via-parm and its sent-by, from the value of its header line. Raises `RemoteProtocolError`."""
         plain = self._plain_via.fullmatch(value)
         if plain is not None:
-            self.top_via = value
-            self.sent_by = shapes.sent_by_address(plain["sent_by"])
-            self.branch = plain["branch"]
-            self.wants_rport = value.endswith(b";rport") or b";rport;" in value
+            shapes.sent_by_address(plain["sent_by"])
             self.plain_via = True
-            return
+            return value, plain["sent_by"]
         text = value.decode("utf-8", "surrogateescape")
         top = split_commas(text)[0] if "," in text else text
         via = Via.parse(top)
-        self.top_via = top.encode("utf-8", "surrogateescape")
-        self.sent_by = Address(via.host, via.address_port)
-        self.branch = (via.branch or "").encode("utf-8", "surrogateescape")
-        self.wants_rport = via.wants_rport
         self.plain_via = False
+        return top.encode("utf-8", "surrogateescape"), str(Address(via.host, via.address_port)).encode()
 
     def _split(self) -> list[bytes]:
         # Only for a message without folded lines: others come with their lines.
@@ -196,13 +240,17 @@ class Message:
 class Request(Message):
     """A SIP request (RFC 3261 7.1)."""
 
-    __slots__ = ("_uri", "_uri_text", "max_forwards")
+    __slots__ = ("_uri", "_uri_text")
 
     _plain_via = shapes.PLAIN_VIA
     _uri_text: str
     _uri: Uri | None
-    max_forwards: int | None
-    """Max-Forwards, 0 to 255, or None where there is none."""
+
+    @property
+    def max_forwards(self) -> int | None:
+        """Max-Forwards, 0 to 255, or None where there is none."""
+        value = self.facts[16]
+        return None if value is None else int(value)
 
     @property
     def uri(self) -> Uri:

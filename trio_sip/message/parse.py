@@ -25,7 +25,7 @@ from trio_sip.message.model import Message, Request, Response, missing
 from trio_sip.message.uri import Uri
 from trio_sip.message.values import CSeq, parse_decimal
 
-__all__ = ["is_response", "parse", "read_request", "read_response", "skip_empty_lines"]
+__all__ = ["is_response", "parse", "read_any_request", "read_request", "read_response", "skip_empty_lines"]
 
 # Octets that can only be line ends, or garbage: CTL without HTAB (RFC 3261 25.1).
 _CONTROLS = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"
@@ -73,8 +73,12 @@ def parse(data: bytes) -> Request | Response:
 
 def read_request(request: Request, data: bytes) -> None:
     """Fill in a new `Request` (or a subclass of it) from a datagram. Raises `RemoteProtocolError`."""
-    if shapes.read_request(request, data):
-        return
+    if not shapes.read_request(request, data):
+        read_any_request(request, data)
+
+
+def read_any_request(request: Request, data: bytes) -> None:
+    """The general reader of requests, which `read_request` turns to where no shape matches."""
     start, lines, keys, body_at = _split_head(data)
     parts = start.split(b" ")
     if len(parts) != 3 or not _METHOD.fullmatch(parts[0]) or not _VERSION.fullmatch(parts[2]):
@@ -89,8 +93,6 @@ def read_request(request: Request, data: bytes) -> None:
     _read_head(request, data, lines, keys, body_at)
     if request.method != method:
         raise RemoteProtocolError(f"CSeq names {request.method}, the request is {method} (RFC 3261 8.1.1.5)")
-    at = keys.index("max-forwards") if "max-forwards" in keys else -1
-    request.max_forwards = None if at < 0 else _max_forwards(raw_value(lines[at]))
     shapes.learn_request(request)
 
 
@@ -170,20 +172,30 @@ def _checked_keys(names: tuple[bytes, ...]) -> tuple[str, ...]:
 
 def _read_head(message: Message, data: bytes, lines: list[bytes], keys: tuple[str, ...], body_at: int) -> None:
     message.data = data
-    message.keys = keys
+    message.layout = shapes.layout_of(keys)
+    message.match = None
+    message.regular = False
     message._lines = lines
     message._headers = message._body = None
     message.body_at = body_at
     message.body_end = _body_end(data, lines, keys, body_at)
-    message.match = None
-    message.read_via(raw_value(lines[keys.index("via")]))
-    message.from_value, message.from_tag = shapes.read_address(raw_value(lines[keys.index("from")]))
-    message.to_value, message.to_tag = shapes.read_address(raw_value(lines[keys.index("to")]))
-    message.call_id_value = raw_value(lines[keys.index("call-id")])
-    if not _CALL_ID.fullmatch(message.call_id_value):
-        raise RemoteProtocolError(f"not a Call-ID: {message.call_id_value[:80]!r}")
-    message.cseq_value = raw_value(lines[keys.index("cseq")])
-    message.method = _cseq(message.cseq_value).method
+    cseq = raw_value(lines[keys.index("cseq")])
+    message.method = _cseq(cseq).method
+    call_id = raw_value(lines[keys.index("call-id")])
+    if not _CALL_ID.fullmatch(call_id):
+        raise RemoteProtocolError(f"not a Call-ID: {call_id[:80]!r}")
+    hops = raw_value(lines[keys.index("max-forwards")]) if "max-forwards" in keys else None
+    if hops is not None:
+        _max_forwards(hops)
+    message.facts = (
+        *message.read_via(raw_value(lines[keys.index("via")])),
+        *shapes.read_address(raw_value(lines[keys.index("from")])),
+        *shapes.read_address(raw_value(lines[keys.index("to")])),
+        call_id,
+        cseq,
+        *(None,) * 8,
+        hops,
+    )
 
 
 @lru_cache(maxsize=1024)

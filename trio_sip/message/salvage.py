@@ -42,25 +42,25 @@ def salvage_request(request: Request, data: bytes) -> bool:
         return False
     found["via"] = [_VIA_VERSION.sub(b"SIP/2.0", value, count=1) for value in found["via"]]
     try:
-        request.read_via(found["via"][0])
+        via = request.read_via(found["via"][0])
     except RemoteProtocolError:
         return False
+    to_value = found["to"][0]
+    to_tag = b"" if _TAG.search(to_value) else None
+    from_value = found["from"][0]
+    request.facts = (*via, from_value, _tag_of(from_value), to_value, to_tag, found["call-id"][0], found["cseq"][0], *(None,) * 9)
     request.data = data
     request.method = method
-    request.keys = ("via",) * len(found["via"])
     request.match = None
+    request.regular = False
+    request.layout = shapes.layout_of(("via",) * len(found["via"]))
     request._lines = [b"Via: " + value for value in found["via"]]
     request._headers = request._body = None
-    request.from_value, request.from_tag = found["from"][0], _tag_of(found["from"][0])
-    request.to_value = found["to"][0]
-    request.to_tag = b"" if _TAG.search(request.to_value) else None
-    request.call_id_value = found["call-id"][0]
-    request.cseq_value = found["cseq"][0]
     return True
 
 
 def _tag_of(value: bytes) -> bytes | None:
-    """The From tag if it can be read: our To tag is made of it, and the ACK is recognised by that."""
+    """The From tag if it can be read: our To tag is made of it, and the ACK of our answer is recognised by that."""
     try:
         tag = NameAddr.parse(value.decode("utf-8", "surrogateescape")).tag
     except RemoteProtocolError:

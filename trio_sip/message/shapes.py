@@ -36,6 +36,7 @@ __all__ = [
     "PLAIN_VIA_IN_RESPONSE",
     "REQUESTS",
     "RESPONSES",
+    "Layout",
     "Shape",
     "Shapes",
     "read_request",
@@ -61,7 +62,7 @@ _TOKEN = rb"[0-9A-Za-z\-.!%*_+`'~]"
 _ANY = rb"[\t -~\x80-\xff]*+"
 # sent-protocol LWS sent-by
 _SENT_BY = rb"SIP/2\.0/(?:UDP|TCP) (?P<sent_by>(?:[0-9A-Za-z.\-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,5})?)"
-_BRANCH = rb";branch=(?P<branch>" + _TOKEN + rb"++)"
+_BRANCH = rb";branch=(?P<branch>z9hG4bK" + _TOKEN + rb"++)"
 # The Via a client writes: a branch, and `rport` without value before or behind it
 _VIA = rb"(?P<via>" + _SENT_BY + rb"(?P<rport>;rport)?" + _BRANCH + rb"(?(rport)|(?:;rport)?))"
 # The same as it comes back in a response, with what the server noted in it
@@ -91,7 +92,7 @@ _VALUES = {
     "from": _name_addr(b"from"),
     "to": _name_addr(b"to"),
     "call-id": rb"(?P<call_id>[!-~]++)",
-    "max-forwards": rb"(?P<max_forwards>[0-9]{1,2}+)",
+    "max-forwards": rb"(?P<max_forwards>[1-9][0-9]?+)",
     "content-length": rb"(?P<content_length>[0-9]{1,5}+)",
 }
 _IN_REQUEST = _VALUES | {
@@ -106,10 +107,10 @@ PLAIN_VIA = re.compile(_VIA)
 """What `Message.plain_via` means, in a request."""
 PLAIN_VIA_IN_RESPONSE = re.compile(_VIA_IN_RESPONSE)
 _COMMON = (
-    "via", "via_any", "sent_by", "branch", "from_value", "from_addr", "from_tag", "from_any",
-    "to_value", "to_addr", "to_tag", "to_any", "call_id", "cseq_value", "method", "content_length",
+    "via", "sent_by", "from_value", "from_tag", "to_value", "to_tag", "call_id", "cseq_value",
+    "method", "content_length", "from_addr", "to_addr", "via_any", "from_any", "to_any",
 )  # fmt: skip
-_FIELDS = (
+_COMPARED = (
     "keys", "body_at", "body_end", "method", "top_via", "sent_by", "branch", "wants_rport", "plain_via",
     "from_value", "from_tag", "to_value", "to_tag", "call_id", "cseq_value", "cseq_number",
 )  # fmt: skip
@@ -117,10 +118,25 @@ _FIELDS = (
 Match = re.Match[bytes]
 
 
+class Layout:
+    """The header names of a message: what can be said of it without a look at the values."""
+
+    __slots__ = ("is_usual", "keys", "vias")
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self.keys = keys
+        self.vias = keys.count("via")
+        self.is_usual = self.vias == 1 and "route" not in keys and "proxy-require" not in keys
+        """Whether a request like this needs no look at loops, Routes and extensions."""
+
+
+layout_of = lru_cache(maxsize=1024)(Layout)
+
+
 class Shape:
     """One order of header names, compiled."""
 
-    __slots__ = ("groups", "keys", "match")
+    __slots__ = ("groups", "layout", "match")
 
     def __init__(self, pattern: bytes, wanted: tuple[str, ...], keys: tuple[str, ...]) -> None:
         # `absent` never takes part in a match: a header that is not in this order reads as None.
@@ -128,7 +144,7 @@ class Shape:
         self.match: Callable[[bytes], Match | None] = compiled.match
         absent = compiled.groupindex["absent"]
         self.groups = tuple([compiled.groupindex.get(name, absent) for name in wanted])
-        self.keys = keys
+        self.layout = layout_of(keys)
 
 
 class Shapes:
@@ -228,56 +244,75 @@ def _order_of(data: bytes) -> bytes:
 
 
 def _alike(twin: Message, message: Message, more: tuple[str, ...]) -> bool:
-    return all(getattr(twin, name) == getattr(message, name) for name in (*_FIELDS, *more))
+    return all(getattr(twin, name) == getattr(message, name) for name in (*_COMPARED, *more))
 
 
 def _take_request(request: Request, data: bytes, shape: Shape, match: Match) -> bool:
-    groups = match.group(*shape.groups)
+    facts = match.group(*shape.groups)
+    (
+        _, sent_by, _, _, _, _, _, _, method, length, from_addr, to_addr, via_any, from_any, to_any, uri, _,
+    ) = facts  # fmt: skip
     try:
-        request._uri_text, request._uri = _uri(groups[16])
-        if not _take(request, data, shape, match, groups):
-            return False
+        if via_any is None and from_any is None and to_any is None:
+            request._uri_text, request._uri = _sound_request(uri, sent_by, from_addr, to_addr)
+            request.facts = facts
+            request.plain_via = True
+            request.regular = shape.layout.is_usual
+        else:
+            request._uri_text, request._uri = _uri(uri)
+            _take_odd(request, facts)
     except RemoteProtocolError:
         return False
-    request.max_forwards = _HOPS.get(groups[17])
-    return True
+    request.method = _METHODS.get(method) or method.decode()
+    return _take_body(request, data, match, length, shape)
 
 
 def _take_response(response: Response, data: bytes, shape: Shape, match: Match) -> bool:
-    groups = match.group(*shape.groups)
+    facts = match.group(*shape.groups)
+    (
+        _, sent_by, _, _, _, _, _, _, method, length, from_addr, to_addr, via_any, from_any, to_any, status, reason,
+    ) = facts  # fmt: skip
     try:
-        if not _take(response, data, shape, match, groups):
-            return False
+        if via_any is None and from_any is None and to_any is None:
+            _sound_response(sent_by, from_addr, to_addr)
+            response.facts = facts
+            response.plain_via = response.regular = True
+        else:
+            _take_odd(response, facts)
     except RemoteProtocolError:
         return False
-    response.status = int(groups[16])
-    response.reason = groups[17].decode()
+    response.method = _METHODS.get(method) or method.decode()
+    response.status = int(status)
+    response.reason = reason.decode()
+    return _take_body(response, data, match, length, shape)
+
+
+def _take_body(message: Message, data: bytes, match: Match, length: bytes | None, shape: Shape) -> bool:
+    message.data = data
+    message.match = match
+    message.layout = shape.layout
+    message._lines = message._headers = message._body = None
+    message.body_at = body_at = match.end()
+    if length == b"0":
+        message.body_end = body_at
+    elif length is None:
+        message.body_end = len(data)
+    else:
+        message.body_end = body_at + int(length)
+        return message.body_end <= len(data) and int(length) <= MAX_BODY_BYTES
     return True
 
 
-def _take(message: Message, data: bytes, shape: Shape, match: Match, groups: tuple[Any, ...]) -> bool:
-    (
-        via, via_any, sent_by, branch, from_value, from_addr, from_tag, from_any,
-        to_value, to_addr, to_tag, to_any, message.call_id_value, message.cseq_value, method, length,
-        _, _,
-    ) = groups  # fmt: skip
-    message.data = data
-    message.body_at = body_at = match.end()
-    if length is None:
-        message.body_end = len(data)
-    else:
-        body_length = 0 if length == b"0" else int(length)
-        message.body_end = body_at + body_length
-        if message.body_end > len(data) or body_length > MAX_BODY_BYTES:
-            return False
+def _take_odd(message: Message, facts: tuple[Any, ...]) -> None:
+    """What a pattern captured whole, read by the general rules. Raises `RemoteProtocolError`."""
+    (via, sent_by, from_value, from_tag, to_value, to_tag, *rest) = facts
+    _, _, _, _, from_addr, to_addr, via_any, from_any, to_any, _, _ = rest
+    message.regular = False
     if via_any is None:
-        message.top_via = via
-        message.sent_by = sent_by_address(sent_by)
-        message.branch = branch
-        message.wants_rport = via.endswith(b";rport") or b";rport;" in via
         message.plain_via = True
+        sent_by_address(sent_by)
     else:
-        message.read_via(via_any.rstrip(b" \t"))
+        via, sent_by = message.read_via(via_any.rstrip(b" \t"))
     if from_any is None:
         _check_address(from_addr)
     else:
@@ -286,17 +321,9 @@ def _take(message: Message, data: bytes, shape: Shape, match: Match, groups: tup
         _check_address(to_addr)
     else:
         to_value, to_tag = read_address(to_any)
-    message.from_value, message.from_tag = from_value, from_tag
-    message.to_value, message.to_tag = to_value, to_tag
-    message.method = _METHODS.get(method) or method.decode()
-    message.keys = shape.keys
-    message.match = match
-    message._lines = message._headers = message._body = None
-    return True
+    message.facts = (via, sent_by, from_value, from_tag, to_value, to_tag, *rest)
 
 
-# Also for None: no Max-Forwards
-_HOPS = {b"%d" % hops: hops for hops in range(100)} | {b"%02d" % hops: hops for hops in range(10)}
 _METHODS = {
     name.encode(): name for name in ("ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "REGISTER")
 }
@@ -307,6 +334,20 @@ def read_address(text: bytes) -> tuple[bytes, bytes | None]:
     value = text.strip(b" \t")
     tag = NameAddr.parse(value.decode("utf-8", "surrogateescape")).tag
     return value, None if tag is None else tag.encode("utf-8", "surrogateescape")
+
+
+@lru_cache(maxsize=4096)
+def _sound_request(uri: bytes, sent_by: bytes, from_addr: bytes, to_addr: bytes) -> tuple[str, Uri]:
+    """The Request-URI, once all four are known to be well-formed. Raises `RemoteProtocolError`."""
+    _sound_response(sent_by, from_addr, to_addr)
+    return _uri(uri)
+
+
+@lru_cache(maxsize=4096)
+def _sound_response(sent_by: bytes, from_addr: bytes, to_addr: bytes) -> None:
+    sent_by_address(sent_by)
+    _check_address(from_addr)
+    _check_address(to_addr)
 
 
 @lru_cache(maxsize=4096)

@@ -84,17 +84,12 @@ def write_reply(
 
     Raises `LocalProtocolError` for a status, a reason or a header that cannot be written.
     """
-    more = b""
-    if headers:
-        more = b"\r\n".join((b"", *Headers(headers).lines))
+    start = _status_line(status, reason)
+    if not headers and not body:
+        return b"%b%b\r\nFrom: %b\r\nTo: %b\r\nCall-ID: %b\r\nCSeq: %b\r\nContent-Length: 0\r\n\r\n" % (
+            start, vias, from_value, to_value, call_id, cseq,
+        )  # fmt: skip
+    more = b"\r\n".join((b"", *Headers(headers).lines))
     return b"%b%b\r\nFrom: %b\r\nTo: %b\r\nCall-ID: %b\r\nCSeq: %b%b\r\nContent-Length: %d\r\n\r\n%b" % (
-        _status_line(status, reason),
-        vias,
-        from_value,
-        to_value,
-        call_id,
-        cseq,
-        more,
-        len(body),
-        body,
-    )
+        start, vias, from_value, to_value, call_id, cseq, more, len(body), body,
+    )  # fmt: skip

@@ -7,7 +7,7 @@ from trio_sip.errors import RemoteProtocolError
 from trio_sip.message.model import Request, Response
 from trio_sip.message.values import Via, split_commas
 from trio_sip.message.write import assemble
-from trio_sip.proxy.via import further_vias, rest_of_top_line, stamp
+from trio_sip.proxy.via import further_vias, rest_of_top_line, stamp, stamp_with_port
 
 __all__ = ["DEFAULT_MAX_FORWARDS", "forwarded_request", "forwarded_response", "next_via", "own_via"]
 
@@ -28,7 +28,7 @@ def forwarded_request(request: Request, source: Address, via: bytes, *, reliable
         raise RemoteProtocolError("Max-Forwards is 0", 483)
     keys = request.headers.keys
     lines = request.headers.lines.copy()
-    stamped = stamp(request, source, with_port=reliable)
+    stamped = stamp_with_port(request, source) if reliable else stamp(request, source)
     if stamped != request.top_via and "via" in keys:
         rest = rest_of_top_line(request)
         lines[keys.index("via")] = b"Via: " + (b", ".join((stamped, rest)) if rest else stamped)

@@ -29,7 +29,7 @@ def check_request(request: Request, is_ours: Callable[[Address], bool], identifi
         raise RemoteProtocolError("Max-Forwards is 0", 483)
     if "proxy-require" in request.keys and request.method not in _NOT_CHALLENGED:
         _refuse_extensions([tag for line in request.headers.get_all("Proxy-Require") for tag in split_commas(line)])
-    alone = request.plain_via and request.keys.count("via") == 1
+    alone = request.plain_via and request.layout.vias == 1
     if (not alone or is_ours(request.sent_by)) and is_loop(request, is_ours, identifiers):
         raise RemoteProtocolError("this request was here before (Via) and would take the same way again", 482)
 

@@ -12,33 +12,47 @@ from trio_sip.address import DEFAULT_PORT, Address, is_ip_address
 from trio_sip.message.model import Message
 from trio_sip.message.values import Via
 
-__all__ = ["further_vias", "reply_address", "response_target", "rest_of_top_line", "stamp"]
+__all__ = [
+    "further_vias",
+    "reply_address",
+    "response_target",
+    "rest_of_top_line",
+    "rport_mark",
+    "stamp",
+    "stamp_with_port",
+]
 
 
 @lru_cache(maxsize=4096)
-def _marks(source: Address) -> tuple[bytes, bytes]:
-    host = source.host.encode()
-    return b";rport=%d;received=%b" % (source.port, host), b";received=" + host
+def rport_mark(source: Address) -> bytes:
+    """What is written behind `;rport` in a Via."""
+    return b"=%d;received=%b" % (source.port, source.host.encode())
 
 
-def stamp(message: Message, source: Address, *, with_port: bool = False) -> bytes:
-    """The topmost Via of a request, with `received` and `rport` as `source` has it.
-
-    `with_port`: also where it did not ask for `rport`. So the response to a request that came over a connection and is
-    forwarded without state finds that connection again, as 18.2.2 wants it.
-    """
+def stamp(message: Message, source: Address) -> bytes:
+    """The topmost Via of a request, with `received` and `rport` as `source` has it."""
     if not message.plain_via:
-        return _stamp_parsed(message, source, with_port)
-    if message.wants_rport:
-        return message.top_via.replace(b";rport", _marks(source)[0], 1)
-    if with_port:
-        return message.top_via + _marks(source)[0]
-    if message.sent_by.host != source.host:
-        return message.top_via + _marks(source)[1]
-    return message.top_via
+        return _stamp_parsed(message, source)
+    via = message.top_via
+    if via.endswith(b";rport"):
+        return via + rport_mark(source)
+    if b";rport;" in via:
+        return via.replace(b";rport", b";rport" + rport_mark(source), 1)
+    return via if message.sent_by.host == source.host else via + b";received=" + source.host.encode()
 
 
-def _stamp_parsed(message: Message, source: Address, with_port: bool) -> bytes:
+def stamp_with_port(message: Message, source: Address) -> bytes:
+    """As `stamp`, with `rport` also where it was not asked for.
+
+    So the response to a request that came over a connection, and is forwarded without state, finds that
+    connection again (18.2.2).
+    """
+    if message.plain_via and b";rport" not in message.top_via:
+        return message.top_via + b";rport" + rport_mark(source)
+    return _stamp_parsed(message, source, with_port=True)
+
+
+def _stamp_parsed(message: Message, source: Address, with_port: bool = False) -> bytes:
     text = message.top_via.decode("utf-8", "surrogateescape")
     via = Via.parse(text)
     asked = with_port or via.parameter("rport") is not None
@@ -58,15 +72,17 @@ def reply_address(message: Message, source: Address) -> Address | None:
             return Address(via.maddr, via.address_port)
         if via.parameter("rport") is not None:
             return None
+    if message.wants_rport:
+        return None
     port = message.sent_by.port
-    if message.wants_rport or port in (source.port, 0):
+    if port in (source.port, 0):
         return None
     return Address(source.host, port)
 
 
 def further_vias(message: Message) -> tuple[bytes, ...]:
     """The raw values of all Via lines as received, without the topmost via-parm."""
-    if message.plain_via and message.keys.count("via") == 1:
+    if message.plain_via and message.layout.vias == 1:
         return ()
     values = _via_values(message)
     rest = _without_first(values[0])

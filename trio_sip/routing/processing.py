@@ -6,8 +6,9 @@ import logging
 
 from trio_sip.errors import RemoteProtocolError
 from trio_sip.message.frame import Frame
-from trio_sip.message.parse import is_response, read_request, read_response
+from trio_sip.message.parse import is_response, read_any_request, read_response
 from trio_sip.message.salvage import salvage_request
+from trio_sip.message.shapes import read_request as read_by_shape
 from trio_sip.proxy.route_set import remove_own_routes
 from trio_sip.proxy.validate import check_request
 from trio_sip.routing.core import RETRY_AFTER, Core
@@ -21,6 +22,8 @@ __all__ = ["Processing"]
 
 logger = logging.getLogger("trio_sip.routing")
 
+_MAX_STRANGERS = 4096
+
 _OVERLOAD = RemoteProtocolError("overload", 503, (("Retry-After", str(RETRY_AFTER)),))
 
 
@@ -31,6 +34,8 @@ class Processing:
         self._core = core
         self._counted = core.counted
         self._is_ours = core.egress.is_ours
+        # The sent-by of senders that are not us: a regular request of theirs cannot be in a loop, and needs no check.
+        self._strangers: set[bytes] = set()
         self._routes = router.routes
         self._reply_route = router.routes.reply
         self._allow = (("Allow", ", ".join(router.routes.requests)),)
@@ -42,17 +47,13 @@ class Processing:
             return self._open_response(frame, slot)
         request = Request(frame, slot, self._core)
         try:
-            read_request(request, data)
+            if not read_by_shape(request, data):
+                read_any_request(request, data)
         except RemoteProtocolError as error:
             self._refuse_unparsed(frame, error)
             return None
         self._counted.requests += 1
-        try:
-            check_request(request, self._is_ours, self._core.identifiers)
-            if "route" in request.keys:
-                remove_own_routes(request, self._is_ours)
-        except RemoteProtocolError as error:
-            self._refuse(request, error)
+        if not (request.regular and request.facts[1] in self._strangers) and not self._check(request):
             return None
         method = request.method
         if method == "ACK" and request.to_tag == request.own_tag():
@@ -65,10 +66,21 @@ class Processing:
         request._route = route
         return request
 
-    def _refuse(self, request: Request, error: RemoteProtocolError) -> None:
-        self._counted.malformed += 1
-        logger.info("%s from %s refused: %s", request.method, request.source, error)
-        request.refuse(error)
+    def _check(self, request: Request) -> bool:
+        """Whether it may be routed (RFC 3261 16.3); its own Routes are taken off (16.4). If not, it is answered."""
+        try:
+            check_request(request, self._is_ours, self._core.identifiers)
+            remove_own_routes(request, self._is_ours)
+        except RemoteProtocolError as error:
+            self._counted.malformed += 1
+            logger.info("%s from %s refused: %s", request.method, request.source, error)
+            request.refuse(error)
+            return False
+        if request.regular and not self._is_ours(request.sent_by):
+            if len(self._strangers) >= _MAX_STRANGERS:
+                self._strangers.clear()
+            self._strangers.add(request.facts[1])
+        return True
 
     def _open_response(self, frame: Frame, slot: Slot | None) -> Job | None:
         response = self._read_response(frame, slot)

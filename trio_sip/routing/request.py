@@ -15,7 +15,7 @@ from trio_sip.message.write import write_reply
 from trio_sip.proxy.branch import branch_for
 from trio_sip.proxy.forward import forwarded_request, own_via
 from trio_sip.proxy.route_set import next_hop, request_uri
-from trio_sip.proxy.via import further_vias, reply_address, stamp
+from trio_sip.proxy.via import further_vias, reply_address, rport_mark, stamp
 from trio_sip.routing.core import RETRY_AFTER, Core
 from trio_sip.workers.slot import Slot
 
@@ -95,28 +95,32 @@ class Request(model.Request):
             return
         if self.method == "ACK":
             raise LocalProtocolError("an ACK is never answered (RFC 3261 17)")
-        to_value = self.to_value
-        if self.to_tag is None and status != 100:
-            to_value = b"%b;tag=%b" % (to_value, self.own_tag())
+        via, _, from_value, from_tag, to_value, to_tag, call_id, cseq, *_ = self.facts
+        if to_tag is None and status != 100:
+            to_value = b"%b;tag=%b" % (to_value, self._core.identifiers.digest(call_id + (from_tag or b"")))
         flow = self.frame.flow
-        vias = stamp(self, flow.remote)
-        if not self.plain_via or self.keys.count("via") != 1:
-            vias = b"\r\nVia: ".join((vias, *further_vias(self)))
-        data = write_reply(
-            status,
-            reason,
-            vias,
-            self.from_value,
-            to_value,
-            self.call_id_value,
-            self.cseq_value,
-            headers,
-            body,
-        )
+        usual = self.regular and via.endswith(b";rport")
+        vias = via + rport_mark(flow.remote) if usual else self._stamped_vias()
+        data = write_reply(status, reason, vias, from_value, to_value, call_id, cseq, headers, body)
         if status >= 200:
-            self._ended = f"answered {status}"
+            self._ended = "answered"
         self._core.counted.replied += 1
-        self._send_back(data)
+        try:
+            address = None if usual or flow.reliable else reply_address(self, flow.remote)
+            if address is None:
+                flow.send(data)
+            else:
+                self._core.egress.send_soon(flow.transport, address, data, flow)
+        except TransportError:
+            # The connection it came on is gone: 18.2.2 has us open one to the port its Via names.
+            if flow.reliable:
+                self._core.egress.send_soon("tcp", Address(flow.remote.host, self.sent_by.port), data)
+
+    def _stamped_vias(self) -> bytes:
+        stamped = stamp(self, self.frame.flow.remote)
+        if self.plain_via and self.layout.vias == 1:
+            return stamped
+        return b"\r\nVia: ".join((stamped, *further_vias(self)))
 
     async def forward(self, target: Uri | str | None = None) -> None:
         """Send it on without state (RFC 3261 16.6, 16.11): this one message, once. Its responses find their way by Via.
@@ -154,8 +158,7 @@ class Request(model.Request):
 
     def own_tag(self) -> bytes:
         """The To tag our answers to this request carry: the same for a retransmission and for the ACK of that answer."""
-        cseq = self.cseq_value.split(None, 1)[0]
-        return self._core.identifiers.digest(b"%b\0%b\0%b" % (self.call_id_value, self.from_tag or b"", cseq))
+        return self._core.identifiers.digest(self.call_id_value + (self.from_tag or b""))
 
     def refuse(self, error: RemoteProtocolError) -> None:
         """Answer what `error` says, unless this is an ACK or answered already."""
@@ -169,19 +172,6 @@ class Request(model.Request):
         if self._ended == "dropped":
             return True
         raise LocalProtocolError(f"this {self.method} was {self._ended} already; it cannot be {wanted}")
-
-    def _send_back(self, data: bytes) -> None:
-        flow = self.frame.flow
-        address = None if flow.reliable else reply_address(self, flow.remote)
-        if address is not None:
-            self._core.egress.send_soon(flow.transport, address, data, flow)
-            return
-        try:
-            flow.send(data)
-        except TransportError:
-            # The connection it came on is gone: 18.2.2 has us open one to the port its Via names.
-            if flow.reliable:
-                self._core.egress.send_soon("tcp", Address(flow.remote.host, self.sent_by.port), data)
 
     # The ends a worker calls
 

@@ -272,7 +272,8 @@ class Group:
         """A snapshot."""
         idle = len(self._idle)
         now = trio.current_time()
-        oldest = min((frames[0].arrived for frames in (self._queue, self._ready, *self._turns.values()) if frames), default=now)
+        lines = (self._queue, self._ready, *self._turns.values())
+        oldest = min((frames[0].arrived for frames in lines if frames), default=now)
         return GroupStatistics(
             name=self.name,
             queue_length=self.length,

@@ -132,7 +132,10 @@ class Reception:
             frame.done = True
             self._handler.pre_routing_failed(frame, error)
         else:
-            logger.error("pre-routing raised on %r, Call-ID %s, after it was done with it", frame, frame.call_id, exc_info=error)
+            logger.error(
+                "pre-routing raised on %r, Call-ID %s, after it was done with it",
+                frame, frame.call_id, exc_info=error,
+            )  # fmt: skip
 
     # What a frame can ask for
 
@@ -180,7 +183,9 @@ class Reception:
 
     def _check_pre_routing(self, frame: Frame, what: str) -> None:
         if self._watch.job is not frame:
-            raise LocalProtocolError(f"frame.{what}() is for pre-routing; a route says await request.drop(), or request.reply(503)")
+            raise LocalProtocolError(
+                f"frame.{what}() is for pre-routing; a route says await request.drop(), or request.reply(503)"
+            )
 
     def _refuse(self, frame: Frame, name: str, why: str) -> None:
         suppressed = self._warnings.check((name, why))

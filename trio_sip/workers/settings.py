@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import attrs
 
@@ -15,10 +16,15 @@ MAX_WORKERS = 10_000
 MAX_QUEUE = 1_000_000
 
 
-def _between(low: float, high: float) -> attrs._ValidatorType[float]:
-    def validate(group: WorkerGroup, attribute: attrs.Attribute[float], value: float) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            raise ValueError(f"WorkerGroup {group.name!r}: {attribute.name} must be {low:g} to {high:g}, not {value!r}")
+_Validator = Callable[["WorkerGroup", "attrs.Attribute[Any]", Any], None]
+
+
+def _between(low: float, high: float, *kinds: type) -> _Validator:
+    def validate(group: WorkerGroup, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if type(value) not in kinds or not low <= value <= high:
+            raise ValueError(
+                f"WorkerGroup {group.name!r}: {attribute.name} must be {low:g} to {high:g}, not {value!r}"
+            )
 
     return validate
 
@@ -32,21 +38,23 @@ class WorkerGroup:
     """
 
     name: str = attrs.field()
-    workers: int = attrs.field(default=4, validator=_between(1, MAX_WORKERS))
+    workers: int = attrs.field(default=4, validator=_between(1, MAX_WORKERS, int))
     """Tasks: how many messages can wait for something at the same time."""
-    queue: int = attrs.field(default=1024, validator=_between(1, MAX_QUEUE))
+    queue: int = attrs.field(default=1024, validator=_between(1, MAX_QUEUE, int))
     """Frames that may wait."""
     ordered: bool = True
     """Frames of one Call-ID run one at a time, in arrival order."""
     when_full: Literal["refuse", "shed"] = attrs.field(default="refuse")
     """`"refuse"`: `delegate` returns False and the script decides. `"shed"`: 503, and `delegate` returns True."""
-    deadline: float | None = attrs.field(default=None, validator=attrs.validators.optional(_between(0.001, math.inf)))
+    deadline: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_between(0.001, math.inf, int, float))
+    )
     """Seconds from arrival within which a message is done, or cancelled and answered 503."""
-    max_age: float = attrs.field(default=2.0, validator=_between(0.001, math.inf))
+    max_age: float = attrs.field(default=2.0, validator=_between(0.001, math.inf, int, float))
     """Seconds a frame may wait on the channel before it is shed unseen."""
 
     @name.validator
-    def _check_name(self, attribute: attrs.Attribute[str], value: str) -> None:
+    def _check_name(self, attribute: attrs.Attribute[str], value: Any) -> None:
         if not isinstance(value, str) or not value or "$" in value:
             raise ValueError(f"a worker group needs a name, without '$' (that is for delegate), not {value!r}")
 

@@ -63,7 +63,7 @@ async def running(command: list[str], transport: str, port: int, folder: Path) -
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=False,
-            deliver_cancel=kill,
+            deliver_cancel=end,
         )
         process = await nursery.start(start)
         with trio.fail_after(SECONDS):
@@ -74,7 +74,11 @@ async def running(command: list[str], transport: str, port: int, folder: Path) -
         nursery.cancel_scope.cancel()
 
 
-async def kill(process: trio.Process) -> None:
+async def end(process: trio.Process) -> None:
+    """Ask it to end, so that it can end its children; insist after a while."""
+    process.terminate()
+    with trio.move_on_after(3):
+        await process.wait()
     process.kill()
 
 
@@ -88,7 +92,7 @@ async def run(command: list[str], folder: Path) -> tuple[int, str]:
             capture_stdout=True,
             stderr=subprocess.STDOUT,
             check=False,
-            deliver_cancel=kill,
+            deliver_cancel=end,
         )
     return result.returncode, result.stdout.decode("utf-8", "replace")
 
@@ -117,7 +121,9 @@ def forwarding_to(target: str) -> Router:
 async def serving(router: Router) -> AsyncIterator[Server]:
     """The server on UDP and TCP, each with a port of the system's choice."""
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(partial(serve, router, listen=[f"udp:{HOST}:0", f"tcp:{HOST}:0"], watchdog=None))
+        server = await nursery.start(
+            partial(serve, router, listen=[f"udp:{HOST}:0", f"tcp:{HOST}:0"], watchdog=None)
+        )
         yield server
         nursery.cancel_scope.cancel()
 
