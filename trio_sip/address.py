@@ -12,6 +12,7 @@ __all__ = ["DEFAULT_PORT", "TRANSPORTS", "Address", "Flow", "ListenAddress", "is
 
 DEFAULT_PORT = 5060
 TRANSPORTS = ("udp", "tcp")
+_LONGEST_ADDRESS = 64  # characters, with a zone; nothing longer is looked at or remembered
 
 
 class Address(NamedTuple):
@@ -75,9 +76,13 @@ class Flow(Protocol):
     def send(self, data: bytes) -> None: ...
 
 
-@lru_cache(maxsize=4096)
 def is_ip_address(host: str) -> bool:
     """Whether `host` is an IPv4 or IPv6 address, without brackets."""
+    return len(host) <= _LONGEST_ADDRESS and _is_ip_address_remembered(host)
+
+
+@lru_cache(maxsize=4096)
+def _is_ip_address_remembered(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -153,8 +153,9 @@ class Server:
                 await self._pool.wait_empty(FLUSH_SECONDS)
                 services.cancel_scope.cancel()
         finally:
-            for opened in (*self._udp, *self._tcp):
-                opened.close()
+            opened: list[UdpPort | StreamListener] = [*self._udp, *self._tcp]
+            for port in opened:
+                port.close()
 
     async def _open(self, addresses: list[ListenAddress]) -> None:
         for transport, address in addresses:

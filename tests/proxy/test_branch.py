@@ -44,7 +44,6 @@ def test_what_belongs_to_one_transaction_has_one_branch(other: Request) -> None:
         request(via="SIP/2.0/UDP 10.0.0.3;branch=z9hG4bK1"),
         request(via="SIP/2.0/UDP 10.0.0.2:5061;branch=z9hG4bK1"),
         request("Route: <sip:p@q;lr>"),
-        request("Proxy-Require: x"),
     ],
 )
 def test_what_does_not_has_another(other: Request) -> None:

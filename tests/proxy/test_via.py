@@ -105,7 +105,7 @@ def test_vias_below_the_topmost(vias: tuple[str, ...], further: tuple[bytes, ...
     message = response(*vias)
     assert further_vias(message) == further
     below = next_via(message)
-    assert (below.host if below else None) == ("b" if further else None)
+    assert (response_target(below).address.host if below else None) == ("b" if further else None)
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_vias_below_the_topmost(vias: tuple[str, ...], further: tuple[bytes, ...
     ],
 )
 def test_where_a_response_goes(via: str, target: tuple[str, Address]) -> None:
-    assert response_target(Via.parse(via)) == target
+    assert response_target(via.encode())[:2] == target
 
 
 def test_a_response_with_a_bad_rport_goes_nowhere() -> None:
     with pytest.raises(RemoteProtocolError):
-        response_target(Via.parse("SIP/2.0/UDP h;received=192.0.2.1;rport=99999"))
+        response_target(b"SIP/2.0/UDP h;received=192.0.2.1;rport=99999")

@@ -80,7 +80,6 @@ async def test_1_the_worker_gets_the_bytes_that_came_and_xdata(autojump_clock: o
     assert seen.requests == [("OPTIONS", True, "default", {"shard": 7})]
 
 
-@pytest.mark.xfail(reason="the attributes of a Frame can be assigned to, and reach the worker", strict=True)
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_1_pre_routing_cannot_change_the_message(autojump_clock: object, lab: Lab, when: str) -> None:
     router = Router(groups=[WorkerGroup("default")])

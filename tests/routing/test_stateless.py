@@ -255,7 +255,6 @@ async def test_a_cancel_and_an_ack_are_forwarded_with_the_branch_of_their_invite
     assert len({one.branch for one in asked}) == 1
 
 
-@pytest.mark.xfail(reason="the branch depends on Proxy-Authorization (proxy/branch.py)", strict=True)
 async def test_a_cancel_need_not_repeat_the_credentials_of_its_invite(
     autojump_clock: object, lab: Lab
 ) -> None:

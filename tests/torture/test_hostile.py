@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from functools import partial
 
 import pytest
@@ -131,3 +132,30 @@ async def test_nor_does_it_when_the_reply_route_fails(
     data: bytes, autojump_clock: object, nursery: trio.Nursery
 ) -> None:
     assert await _send(nursery, _failing_router(), data) == []
+
+
+def _accident(dice: random.Random, data: bytes) -> bytes:
+    at = dice.randrange(len(data))
+    to = at + dice.randrange(12)
+    piece = dice.choice(
+        [b"\r\n", b"\r", b"\0", b" ", b"\r\n ", b":", b";rport=x", b",", b'"', b"<", b"\\\0", b"\xff"]
+    )
+    return dice.choice([data[:at] + piece + data[at:], data[:at] + data[to:], data[:to] + data[at:]])
+
+
+@pytest.mark.parametrize("router", [_router(), _failing_router()], ids=["sound", "failing"])
+async def test_a_thousand_accidents_end_nothing(
+    router: Router, autojump_clock: object, nursery: trio.Nursery
+) -> None:
+    dice = random.Random(1)
+    seeds = [data for data, _ in CASES.values()]
+    network = SimulatedNetwork()
+    await nursery.start(
+        partial(serve, router, listen=[f"udp:{SERVER}", f"tcp:{SERVER}"], network=network, watchdog=None)
+    )
+    stranger, caller = network.user_agent("10.0.0.2", 40_000), network.user_agent("10.0.0.3")
+    for _ in range(1000):
+        stranger.send(_accident(dice, _accident(dice, dice.choice(seeds))), to=SERVER)
+        await trio.sleep(0.01)
+    caller.send(make_request("OPTIONS", f"sip:{SERVER}", source=caller.address), to=SERVER)
+    assert (await caller.receive(1)).startswith(b"SIP/2.0 200 ")

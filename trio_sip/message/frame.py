@@ -34,58 +34,77 @@ class Receiver(Protocol):
 class Frame:
     """One received message, not parsed."""
 
-    __slots__ = ("arrived", "data", "done", "flow", "receiver", "xdata")
+    __slots__ = ("_arrived", "_data", "_done", "_flow", "_receiver", "_xdata")
+
+    # Read-only for scripts: nothing that pre-routing does to a frame reaches the worker. The receive task and the workers,
+    # which see every message, read the attributes themselves.
 
     def __init__(self, data: bytes, flow: Flow, arrived: float, receiver: Receiver) -> None:
-        self.data = data
+        self._data = data
+        self._flow = flow
+        self._arrived = arrived
+        self._receiver = receiver
+        self._done = False  # delegated, dropped or shed: nothing more of it happens here
+        self._xdata: object = None
+
+    @property
+    def data(self) -> bytes:
         """The bytes, exactly as received."""
-        self.flow = flow
+        return self._data
+
+    @property
+    def flow(self) -> Flow:
         """The way back to the sender."""
-        self.arrived = arrived
+        return self._flow
+
+    @property
+    def arrived(self) -> float:
         """When it was received, in seconds of Trio's clock."""
-        self.receiver = receiver
-        self.done = False
-        """Whether it was delegated, dropped or shed, so that nothing more of it happens here."""
-        self.xdata: object = None
+        return self._arrived
+
+    @property
+    def xdata(self) -> object:
+        """What was passed along by `delegate`."""
+        return self._xdata
 
     @property
     def is_request(self) -> bool:
         """Whether this is a request; otherwise it is a response."""
-        return not is_response(self.data)
+        return not is_response(self._data)
 
     @property
     def method(self) -> str | None:
         """The method; of a response, the one CSeq names; None where there is none to see."""
-        return peek_method(self.data)
+        return peek_method(self._data)
 
     @property
     def status(self) -> int | None:
         """The status code of a response; None for a request."""
-        return peek_status(self.data)
+        return peek_status(self._data)
 
     @property
     def call_id(self) -> str | None:
         """The Call-ID, or None."""
-        return peek_call_id(self.data)
+        return peek_call_id(self._data)
 
     def header(self, name: str) -> str | None:
         """The value of the first header called `name`, by its long or compact form, or None."""
-        return peek_header(self.data, name)
+        return peek_header(self._data, name)
 
     @property
     def source(self) -> Address:
         """Who sent it: host and port."""
-        return self.flow.remote
+        return self._flow.remote
 
     @property
     def local(self) -> Address:
         """Where it was received."""
-        return self.flow.local
+        return self._flow.local
 
     @property
     def transport(self) -> str:
         """`"udp"` or `"tcp"`."""
-        return self.flow.transport
+        return self._flow.transport
 
     def delegate(self, group: str, xdata: object = None) -> bool:
         """Put this frame on the channel of a worker group; Kamailio's `sworker_task`. Returns at once.
@@ -94,22 +113,22 @@ class Frame:
         full or closed, or the frame was delegated before; a warning says which, and processing continues here.
         `group` may hold pseudo-variables (`"shard-$si"`). `xdata` reaches the route as `request.xdata`; nothing else does.
         """
-        return self.receiver.delegate(self, group, xdata)
+        return self._receiver.delegate(self, group, xdata)
 
     def drop(self) -> NoReturn:
         """End this message here. Does not return."""
-        self.receiver.drop(self)
+        self._receiver.drop(self)
 
     def shed(self) -> NoReturn:
         """Refuse this message for overload: 503 with Retry-After, nothing for an ACK. Does not return.
 
         A response is forwarded as it came, if it can be.
         """
-        self.receiver.shed(self)
+        self._receiver.shed(self)
 
     def log(self, text: str) -> None:
         """Log a line at level INFO; pseudo-variables in it are replaced (`"from [$si:$sp]"`)."""
-        self.receiver.log(self, text)
+        self._receiver.log(self, text)
 
     def __repr__(self) -> str:
-        return f"<Frame {self.method} {self.status or ''} {len(self.data)} bytes from {self.transport}:{self.source}>"
+        return f"<Frame {self.method} {self.status or ''} {len(self._data)} bytes from {self.transport}:{self.source}>"

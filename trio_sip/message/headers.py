@@ -43,6 +43,7 @@ COMPACT_FORMS = {
     "y": "identity",
 }
 
+_LONGEST_REMEMBERED = 64  # bytes of a header name, so that what is remembered is bounded
 # token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )
 _TOKEN = re.compile(rb"[0-9A-Za-z\-.!%*_+`'~]++")
 # Folding: a line break before SP or HT is white space (RFC 3261 7.3.1).
@@ -53,17 +54,23 @@ _FOLD = re.compile(rb"(?<![ \t])(?:[ \t]*+\r\n[ \t]++)+")
 _LINE_BREAKING = re.compile(r"[\r\n\0\ud800-\udc7f\udd00-\udfff]")
 
 
-@lru_cache(maxsize=2048)
 def header_key(name: bytes) -> str:
     """The one spelling a header name is compared by: `b"V"` and `b"via"` both give `"via"`.
 
     Raises `RemoteProtocolError` where the name is not a token. White space before the colon is not part of a name.
     """
+    return _header_key_remembered(name) if len(name) <= _LONGEST_REMEMBERED else _header_key(name)
+
+
+def _header_key(name: bytes) -> str:
     stripped = name.rstrip(b" \t")
     if not _TOKEN.fullmatch(stripped):
         raise RemoteProtocolError(f"a header name must be a token, not {stripped[:40]!r}")
     lower = stripped.decode("ascii").lower()
     return COMPACT_FORMS.get(lower, lower)
+
+
+_header_key_remembered = lru_cache(maxsize=2048)(_header_key)
 
 
 @lru_cache(maxsize=2048)

@@ -149,8 +149,12 @@ class Message:
 
     @property
     def untouched(self) -> bool:
-        """Whether nobody has asked for the header lines or set the body, so that it stands in `data` as it is."""
-        return self._headers is None and self._body is None
+        """Whether header lines and body still are what stands in `data`."""
+        return self._body is None and (self._headers is None or not self._headers.edited)
+
+    def has(self, key: str) -> bool:
+        """Whether `headers` has a line with this `header_key`, without splitting them for that."""
+        return key in (self.keys if self._headers is None else self._headers.keys)
 
     @property
     def body_changed(self) -> bool:

@@ -155,10 +155,11 @@ def _keys_of(lines: list[bytes]) -> tuple[str, ...]:
     for line, (_, colon, _) in zip(lines, names, strict=True):
         if not colon:
             raise RemoteProtocolError(f"a header line without colon: {line[:80]!r}")
-    return _checked_keys(tuple([name for name, _, _ in names]))
+    spelled = tuple([name for name, _, _ in names])
+    remembered = sum(map(len, spelled)) <= shapes.MAX_ORDER_BYTES
+    return _checked_keys_remembered(spelled) if remembered else _checked_keys(spelled)
 
 
-@lru_cache(maxsize=1024)
 def _checked_keys(names: tuple[bytes, ...]) -> tuple[str, ...]:
     keys = tuple([header_key(name) for name in names])
     for single in _SINGLE:
@@ -168,6 +169,9 @@ def _checked_keys(names: tuple[bytes, ...]) -> tuple[str, ...]:
         if name not in keys:
             raise missing(shown)
     return keys
+
+
+_checked_keys_remembered = lru_cache(maxsize=1024)(_checked_keys)
 
 
 def _read_head(message: Message, data: bytes, lines: list[bytes], keys: tuple[str, ...], body_at: int) -> None:
@@ -198,17 +202,14 @@ def _read_head(message: Message, data: bytes, lines: list[bytes], keys: tuple[st
     )
 
 
-@lru_cache(maxsize=1024)
 def _cseq(value: bytes) -> CSeq:
     return CSeq.parse(value.decode("utf-8", "surrogateescape"))
 
 
-@lru_cache(maxsize=1024)
 def _content_length(value: bytes) -> int:
     return parse_decimal(value.decode("utf-8", "surrogateescape"), MAX_BODY_BYTES, "Content-Length")
 
 
-@lru_cache(maxsize=256)
 def _max_forwards(value: bytes) -> int:
     return parse_decimal(value.decode("utf-8", "surrogateescape"), MAX_FORWARDS, "Max-Forwards")
 

@@ -10,7 +10,8 @@ a message, refuses control characters, and captures at one match what a router n
 - compiling takes about a millisecond, so an order must have been seen `LEARN_AFTER` times, and the more often the more
   shapes have been compiled: a flood of new orders costs nothing noticeable.
 
-The patterns use possessive classes but no possessive groups, which CPython before 3.11.5 gets wrong.
+What is remembered of it by its value (URI, addresses, sent-by) is short in a shape, so that what is remembered stays
+bounded; longer ones are left to the general reader. The patterns use possessive classes but no possessive groups, which CPython before 3.11.5 gets wrong.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ MAX_CANDIDATES = 256
 """Orders being counted; all are forgotten when there are more."""
 MAX_SHAPE_LINES = 48
 """A message with more header lines than this is left to the general reader."""
+MAX_ORDER_BYTES = 2048
+"""A message whose header names are longer than this, all together, is left to the general reader."""
 MAX_STARTS = 64
 START_LENGTH = 9
 """Bytes that tell `OPTIONS s` from `INVITE si` from `SIP/2.0 2`."""
@@ -61,7 +64,7 @@ _TOKEN = rb"[0-9A-Za-z\-.!%*_+`'~]"
 # field-value without controls; octets above ASCII pass, as they do in the general reader
 _ANY = rb"[\t -~\x80-\xff]*+"
 # sent-protocol LWS sent-by
-_SENT_BY = rb"SIP/2\.0/(?:UDP|TCP) (?P<sent_by>(?:[0-9A-Za-z.\-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,5})?)"
+_SENT_BY = rb"SIP/2\.0/(?:UDP|TCP) (?P<sent_by>(?:[0-9A-Za-z.\-]{1,255}+|\[[0-9A-Fa-f:.]{1,60}+\])(?::[0-9]{1,5})?)"
 _BRANCH = rb";branch=(?P<branch>z9hG4bK" + _TOKEN + rb"++)"
 # The Via a client writes: a branch, and `rport` without value before or behind it
 _VIA = rb"(?P<via>" + _SENT_BY + rb"(?P<rport>;rport)?" + _BRANCH + rb"(?(rport)|(?:;rport)?))"
@@ -79,14 +82,14 @@ def _or_any(pattern: bytes, name: bytes) -> bytes:
 
 def _name_addr(name: bytes) -> bytes:
     """name-addr, or an addr-spec without parameters; then at most `;tag=` and a token."""
-    display = rb"(?:\"[ !#-\[\]-~]*+\" *+|" + _TOKEN[:-1] + rb" ]*+)"
-    address = rb"(?:" + display + rb"<[!-;=?-~]++>|sips?:[0-9A-Za-z_.@:%+\-]++)"
+    display = rb"(?:\"[ !#-\[\]-~]{0,128}+\" {0,8}+|" + _TOKEN[:-1] + rb" ]{0,128}+)"
+    address = rb"(?:" + display + rb"<[!-;=?-~]{1,256}+>|sips?:[0-9A-Za-z_.@:%+\-]{1,256}+)"
     tag = rb"(?:;tag=(?P<" + name + rb"_tag>" + _TOKEN + rb"++))?"
     plain = rb"(?P<" + name + rb"_value>(?P<" + name + rb"_addr>" + address + rb")" + tag + rb")"
     return _or_any(plain, name + b"_any")
 
 
-_REQUEST_LINE = rb"(?P<method>[A-Z]{1,20}+) (?P<uri>[!-~]++) SIP/2\.0"
+_REQUEST_LINE = rb"(?P<method>[A-Z]{1,20}+) (?P<uri>[!-~]{1,256}+) SIP/2\.0"
 _STATUS_LINE = rb"SIP/2\.0 (?P<status>[1-6][0-9][0-9]) (?P<reason>[ -~]*+)"
 _VALUES = {
     "from": _name_addr(b"from"),
@@ -130,7 +133,12 @@ class Layout:
         """Whether a request like this needs no look at loops, Routes and extensions."""
 
 
-layout_of = lru_cache(maxsize=1024)(Layout)
+_layout_remembered = lru_cache(maxsize=1024)(Layout)
+
+
+def layout_of(keys: tuple[str, ...]) -> Layout:
+    """The layout of a message with these keys."""
+    return _layout_remembered(keys) if sum(map(len, keys)) <= MAX_ORDER_BYTES else Layout(keys)
 
 
 class Shape:
@@ -176,6 +184,8 @@ class Shapes:
         if len(message.keys) > MAX_SHAPE_LINES:
             return
         order = _order_of(message.data)
+        if len(order) > MAX_ORDER_BYTES:
+            return
         seen = self._seen.get(order, 0) + 1
         if seen == 1 and len(self._seen) >= MAX_CANDIDATES:
             self._seen.clear()

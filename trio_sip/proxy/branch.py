@@ -17,7 +17,6 @@ from trio_sip.message.values import Via
 __all__ = ["MAGIC_COOKIE", "branch_for", "is_loop"]
 
 MAGIC_COOKIE = b"z9hG4bK"
-_ROUTED_BY = ("route", "proxy-require", "proxy-authorization")
 
 
 def branch_for(request: Request, identifiers: Identifiers) -> bytes:
@@ -41,14 +40,13 @@ def _routing_part(via: Via) -> str:
 
 
 def _routed_by(request: Request) -> bytes:
+    # Not Proxy-Require and credentials, which RFC 5393 would have: a CANCEL does not repeat them, and needs this branch.
     parts = [
         request.received_uri,
         request.call_id_value,
         request.from_tag or request.from_value,
         request.cseq_value.split(None, 1)[0],
     ]
-    if any(key in _ROUTED_BY for key in request.keys):
-        parts += [
-            line for key, line in zip(request.keys, request.received_lines, strict=True) if key in _ROUTED_BY
-        ]
+    if "route" in request.keys:
+        parts += [line for key, line in zip(request.keys, request.received_lines, strict=True) if key == "route"]
     return b"\0".join(parts)

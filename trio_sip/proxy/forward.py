@@ -5,8 +5,8 @@ from __future__ import annotations
 from trio_sip.address import Address
 from trio_sip.errors import RemoteProtocolError
 from trio_sip.message.model import Request, Response
-from trio_sip.message.values import Via, split_commas
-from trio_sip.message.write import assemble
+from trio_sip.message.values import split_commas
+from trio_sip.message.write import assemble, start_line
 from trio_sip.proxy.via import further_vias, rest_of_top_line, stamp, stamp_with_port
 
 __all__ = ["DEFAULT_MAX_FORWARDS", "forwarded_request", "forwarded_response", "next_via", "own_via"]
@@ -26,13 +26,15 @@ def forwarded_request(request: Request, source: Address, via: bytes, *, reliable
     """
     if request.max_forwards == 0:
         raise RemoteProtocolError("Max-Forwards is 0", 483)
+    stamped = stamp_with_port(request, source) if reliable else stamp(request, source)
+    hops = DEFAULT_MAX_FORWARDS if request.max_forwards is None else request.max_forwards - 1
+    if _can_splice(request) and request.has("max-forwards"):
+        return _spliced_request(request, via, stamped, b"%d" % hops)
     keys = request.headers.keys
     lines = request.headers.lines.copy()
-    stamped = stamp_with_port(request, source) if reliable else stamp(request, source)
     if stamped != request.top_via and "via" in keys:
         rest = rest_of_top_line(request)
         lines[keys.index("via")] = b"Via: " + (b", ".join((stamped, rest)) if rest else stamped)
-    hops = DEFAULT_MAX_FORWARDS if request.max_forwards is None else request.max_forwards - 1
     if "max-forwards" in keys:
         lines[keys.index("max-forwards")] = b"Max-Forwards: %d" % hops
     else:
@@ -40,8 +42,25 @@ def forwarded_request(request: Request, source: Address, via: bytes, *, reliable
     return assemble(request, [via, *lines])
 
 
+def _can_splice(message: Request | Response) -> bool:
+    """Whether a shape has said where everything is, and nothing has been changed: the common case."""
+    return message.match is not None and message.plain_via and message.untouched and message.has("content-length")
+
+
+def _spliced_request(request: Request, via: bytes, stamped: bytes, hops: bytes) -> bytes:
+    data, match = request.data, request.match
+    assert match is not None
+    (from_1, to_1, new_1), (from_2, to_2, new_2) = sorted(
+        ((*match.span("via"), stamped), (*match.span("max_forwards"), hops))
+    )
+    rest = data[data.find(b"\r\n") : from_1], new_1, data[to_1:from_2], new_2, data[to_2 : request.body_end]
+    return b"".join((start_line(request), b"\r\n", via, *rest))
+
+
 def forwarded_response(response: Response) -> bytes:
     """The response without its topmost via-parm, which was ours."""
+    if _can_splice(response):
+        return _spliced_response(response)
     keys = response.headers.keys
     lines = response.headers.lines.copy()
     if "via" in keys:
@@ -51,11 +70,23 @@ def forwarded_response(response: Response) -> bytes:
     return assemble(response, lines)
 
 
-def next_via(response: Response) -> Via | None:
-    """The via-parm below ours, which says where the response goes (16.7 item 3); None where ours was the only one."""
-    rest = further_vias(response)
-    if not rest:
-        return None
-    text = rest[0].decode("utf-8", "surrogateescape")
-    return Via.parse(split_commas(text)[0] if "," in text else text)
+def _spliced_response(response: Response) -> bytes:
+    data, match = response.data, response.match
+    assert match is not None
+    via_from, via_to = match.span("via")
+    line = data.rfind(b"\r\n", 0, via_from)
+    return b"".join((start_line(response), data[data.find(b"\r\n") : line], data[via_to : response.body_end]))
 
+
+def next_via(response: Response) -> bytes | None:
+    """The via-parm below ours, which says where the response goes (16.7 item 3); None where ours was the only one."""
+    if response.match is not None and response.plain_via and response.layout.vias > 1:
+        rest: bytes = response.match["next_via"]
+    else:
+        further = further_vias(response)
+        if not further:
+            return None
+        rest = further[0]
+    if b"," not in rest:
+        return rest
+    return split_commas(rest.decode("utf-8", "surrogateescape"))[0].encode("utf-8", "surrogateescape")

@@ -37,7 +37,7 @@ def remove_own_routes(request: Request, is_ours: Callable[[Address], bool]) -> N
 
 def next_hop(request: Request) -> Uri:
     """The URI this request goes to next. Towards a strict router the Request-URI is put behind the Routes."""
-    routes = request.routes if "Route" in request.headers else ()
+    routes = request.routes if request.has("route") else ()
     if not routes:
         return request.uri
     first = routes[0]

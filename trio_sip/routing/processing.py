@@ -42,7 +42,7 @@ class Processing:
 
     def open(self, frame: Frame, slot: Slot) -> Job | None:
         """See `Handler.open`."""
-        data = frame.data
+        data = frame._data
         if data[3:4] == b"/" and is_response(data):
             return self._open_response(frame, slot)
         request = Request(frame, slot, self._core)

@@ -36,6 +36,8 @@ class Request(model.Request):
 
     __slots__ = ("_core", "_ended", "_route", "_slot", "frame")
 
+    _route: Route
+
     def __init__(self, frame: Frame, slot: Slot | None, core: Core) -> None:
         self.frame = frame
         self._slot = slot
@@ -47,17 +49,17 @@ class Request(model.Request):
     @property
     def source(self) -> Address:
         """Who sent it."""
-        return self.frame.flow.remote
+        return self.frame._flow.remote
 
     @property
     def local(self) -> Address:
         """Where it was received."""
-        return self.frame.flow.local
+        return self.frame._flow.local
 
     @property
     def transport(self) -> str:
         """`"udp"` or `"tcp"`."""
-        return self.frame.flow.transport
+        return self.frame._flow.transport
 
     @property
     def worker_active(self) -> bool:
@@ -98,7 +100,7 @@ class Request(model.Request):
         via, _, from_value, from_tag, to_value, to_tag, call_id, cseq, *_ = self.facts
         if to_tag is None and status != 100:
             to_value = b"%b;tag=%b" % (to_value, self._core.identifiers.digest(call_id + (from_tag or b"")))
-        flow = self.frame.flow
+        flow = self.frame._flow
         usual = self.regular and via.endswith(b";rport")
         vias = via + rport_mark(flow.remote) if usual else self._stamped_vias()
         data = write_reply(status, reason, vias, from_value, to_value, call_id, cseq, headers, body)
@@ -117,7 +119,7 @@ class Request(model.Request):
                 self._core.egress.send_soon("tcp", Address(flow.remote.host, self.sent_by.port), data)
 
     def _stamped_vias(self) -> bytes:
-        stamped = stamp(self, self.frame.flow.remote)
+        stamped = stamp(self, self.frame._flow.remote)
         if self.plain_via and self.layout.vias == 1:
             return stamped
         return b"\r\nVia: ".join((stamped, *further_vias(self)))
@@ -141,11 +143,11 @@ class Request(model.Request):
             raise TransportError(f"{str(hop)[:80]!r} names no host to forward to")
         transport = hop.transport or ("tls" if hop.scheme == "sips" else "udp")
         egress = self._core.egress
-        flow = await egress.flow_to(transport.lower(), hop.maddr or hop.host, hop.address_port, self.frame.flow)
+        flow = await egress.flow_to(transport.lower(), hop.maddr or hop.host, hop.address_port, self.frame._flow)
         if self._was_dropped("forwarded"):  # it may have ended meanwhile
             return
         via = own_via(flow.transport, egress.sent_by(flow), branch)
-        came_by = self.frame.flow
+        came_by = self.frame._flow
         flow.send(forwarded_request(self, came_by.remote, via, reliable=came_by.reliable))
         self._ended = "forwarded"
         self._core.counted.forwarded += 1

@@ -29,6 +29,8 @@ class Response(model.Response):
 
     __slots__ = ("_core", "_dropped", "_route", "_slot", "frame")
 
+    _route: ReplyRoute
+
     def __init__(self, frame: Frame, slot: Slot | None, core: Core) -> None:
         self.frame = frame
         self._slot = slot
@@ -79,9 +81,9 @@ class Response(model.Response):
         if via is None:
             self._core.counted.stray += 1
             return
-        transport, address = response_target(via)
-        if transport == "tcp" and via.rport and not self._core.egress.is_connected(address):
-            address = Address(address.host, via.address_port)  # the connection is gone: 18.2.2 has us open one
+        transport, address, sent_by = response_target(via)
+        if transport == "tcp" and address != sent_by and not self._core.egress.is_connected(address):
+            address = sent_by  # the connection is gone: 18.2.2 has us open one
         self._core.egress.send_soon(transport, address, forwarded_response(self), self.frame.flow)
         self._core.counted.forwarded += 1
 

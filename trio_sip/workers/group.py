@@ -89,14 +89,14 @@ class Group:
         """The next frame that is not too old to be worth any work."""
         while self._ready or self._queue:
             frame = self._ready.popleft() if self._ready else self._queue.popleft()
-            if frame.arrived + self._limit > self._now:
+            if frame._arrived + self._limit > self._now:
                 return frame
             self._expire(frame)
         return None
 
     def _expire(self, frame: Frame) -> None:
         deadline = self.settings.deadline
-        if deadline is not None and frame.arrived + deadline <= self._now:
+        if deadline is not None and frame._arrived + deadline <= self._now:
             self._timed_out += 1
             self._handler.shed(frame)
         else:
@@ -219,7 +219,7 @@ class Group:
         self._awake -= 1
         if (self._queue or self._ready) and not self._awake:
             self._wake_one()
-        return math.inf if self.settings.deadline is None else job.frame.arrived + self.settings.deadline
+        return math.inf if self.settings.deadline is None else job.frame._arrived + self.settings.deadline
 
     def goes_on(self, slot: Slot, job: Job) -> None:
         """A route that waited has ended: what was put aside behind it comes next."""

@@ -16,8 +16,10 @@ __all__ = ["Handler", "Job"]
 class Job(Protocol):
     """A message in work. Exactly one of the four ends is called, once."""
 
-    call_id: str
     frame: Frame
+
+    @property
+    def call_id(self) -> str: ...
 
     def start(self) -> Coroutine[Any, Any, None]:
         """The route, called but not begun."""

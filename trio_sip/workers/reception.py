@@ -104,7 +104,7 @@ class Reception:
 
     def _take(self, frame: Frame, slot: Slot) -> Coroutine[Any, Any, None] | None:
         """Pre-route one frame, and process it here unless it is done. Returns what has to be awaited, if anything."""
-        if frame.data[:1] < b"!" and not self._is_message(frame):
+        if frame._data[:1] < b"!" and not self._is_message(frame):
             self.counted.keep_alives += 1
             return None
         self._watch.job = frame
@@ -114,22 +114,22 @@ class Reception:
             pass
         except Exception as error:
             self._pre_routing_failed(frame, error)
-        if frame.done:
+        if frame._done:
             return None
-        frame.done = True
+        frame._done = True
         self.counted.in_place += 1
         job = self._handler.open(frame, slot)
         return None if job is None else slot.begin(job)
 
     def _is_message(self, frame: Frame) -> bool:
         """Whether anything follows the empty lines this frame starts with."""
-        frame.data = skip_empty_lines(frame.data)
-        return frame.data[:1] >= b"!"
+        frame._data = skip_empty_lines(frame._data)
+        return frame._data[:1] >= b"!"
 
     def _pre_routing_failed(self, frame: Frame, error: Exception) -> None:
         self.counted.failed += 1
-        if not frame.done:
-            frame.done = True
+        if not frame._done:
+            frame._done = True
             self._handler.pre_routing_failed(frame, error)
         else:
             logger.error(
@@ -141,7 +141,7 @@ class Reception:
 
     def delegate(self, frame: Frame, name: str, xdata: object) -> bool:
         """See `Frame.delegate`."""
-        if frame.done:
+        if frame._done:
             self._refuse(frame, name, "the frame was delegated, dropped or processed before")
             return False
         group = self._groups.get(name)
@@ -150,10 +150,10 @@ class Reception:
             if group is None:
                 self._refuse(frame, name, f"there is no such group, only {', '.join(self._groups) or 'none at all'}")
                 return False
-        frame.xdata = xdata
+        frame._xdata = xdata
         refused = group.offer(frame)
         if refused is None:
-            frame.done = True
+            frame._done = True
             self.counted.delegated += 1
             return True
         self._refuse(frame, name, f"it is {refused}")
@@ -162,16 +162,16 @@ class Reception:
     def drop(self, frame: Frame) -> NoReturn:
         """See `Frame.drop`."""
         self._check_pre_routing(frame, "drop")
-        if not frame.done:
-            frame.done = True
+        if not frame._done:
+            frame._done = True
             self.counted.dropped += 1
         raise Dropped
 
     def shed(self, frame: Frame) -> NoReturn:
         """See `Frame.shed`."""
         self._check_pre_routing(frame, "shed")
-        if not frame.done:
-            frame.done = True
+        if not frame._done:
+            frame._done = True
             self.counted.shed += 1
             self._handler.shed(frame)
         raise Dropped

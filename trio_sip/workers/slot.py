@@ -16,7 +16,7 @@ from typing import Any, NoReturn, Protocol
 
 import trio
 
-from trio_sip.message.frame import Dropped, Frame
+from trio_sip.message.frame import Frame
 from trio_sip.workers.handler import Job
 
 __all__ = ["Owner", "Slot", "Watch"]
@@ -90,8 +90,6 @@ class Slot:
         except Exception as error:
             self.owner.count_failed()
             job.failed(error)
-        except Dropped:  # frame.drop(), in a route
-            self._count_dropped(job)
         else:
             return self._wait(job, route, trap)
         return self._leave() if self._dropping else None
@@ -110,9 +108,6 @@ class Slot:
             await _resume(route, trap, self.watch, job)
         except Exception as error:
             self._end_with(error)
-        except Dropped:
-            self._waiting = None
-            self._count_dropped(job)
         else:
             self._waiting = None
             if self._dropping:
