@@ -148,6 +148,8 @@ class Server:
                 await services.start(self._egress.run)
                 if self._watchdog is not None:
                     services.start_soon(self._watchdog.run)
+                for port in self._udp:
+                    services.start_soon(port.run_outbox)
                 await self._run_groups(task_status)
                 self._drained.set()
                 await self._pool.wait_empty(FLUSH_SECONDS)

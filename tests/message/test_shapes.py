@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from time import process_time
 
 import pytest
@@ -264,3 +265,24 @@ def test_the_work_of_a_shape_is_linear() -> None:
             begun = process_time()
             by_shape(data)
             assert process_time() - begun < 0.2, (name, value[:20])
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """Long URIs, names and values pass, and leave nothing behind."""
+    learn(OPTIONS)
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            long = b"%d" % number + b"x" * 50_000
+            for data in (
+                request(start=b"OPTIONS sip:" + long + b"@h SIP/2.0"),
+                replaced(b"To", b"To: <sip:" + long + b"@h>"),
+                replaced(b"To", b'To: "' + long + b'" <sip:a@h>'),
+                replaced(b"Via", b"Via: SIP/2.0/UDP h;maddr=" + long),
+                replaced(b"CSeq", b"CSeq: " + b"0" * (50_000 + number) + b"1 OPTIONS"),
+                request(long + b": y"),
+            ):
+                parse(data)
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()

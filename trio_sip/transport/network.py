@@ -49,6 +49,12 @@ class UdpPort(Protocol):
         Raises `trio.ClosedResourceError` once the port is closed, also while waiting.
         """
 
+    async def run_outbox(self) -> None:
+        """While this runs, datagrams may be put aside until the task that sends them lets others run.
+
+        Runs until cancelled.
+        """
+
     def flow_to(self, remote: Address) -> Flow:
         """The flow from this port to `remote`.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import attrs
 
@@ -17,7 +17,7 @@ from trio_sip.address import Address
 from trio_sip.errors import TransportError
 from trio_sip.transport.destinations import why_unreachable
 
-__all__ = ["MAX_FLOWS", "DatagramCounters", "DatagramFlow", "FlowTable", "SocketAddress"]
+__all__ = ["MAX_FLOWS", "DatagramCounters", "DatagramFlow", "FlowTable", "Outbox", "SocketAddress"]
 
 MAX_FLOWS = 65_536
 
@@ -40,10 +40,19 @@ class DatagramCounters:
     receive_errors: int = 0
 
 
+class Outbox(Protocol):
+    """Where a port puts datagrams aside, to send them together; see `outbox`."""
+
+    @property
+    def running(self) -> bool: ...
+
+    def put(self, flow: DatagramFlow, data: bytes) -> None: ...
+
+
 class DatagramFlow:
     """A `Flow` from one UDP port to one peer."""
 
-    __slots__ = ("_counters", "_sendto", "_socket_address", "local", "remote")
+    __slots__ = ("_counters", "_is_proven", "_outbox", "_sendto", "_socket_address", "local", "remote")
 
     transport = "udp"
     reliable = False
@@ -54,8 +63,11 @@ class DatagramFlow:
         socket_address: SocketAddress,
         sendto: Callable[[bytes, SocketAddress], object],
         counters: DatagramCounters,
+        outbox: Outbox | None = None,
     ) -> None:
         self.local = local
+        self._outbox = outbox
+        self._is_proven = False  # the system took the last datagram
         # A link-local address comes with its interface (fe80::1%eth0), which means nothing to anybody else.
         self.remote = Address(socket_address[0].partition("%")[0], socket_address[1])
         self._socket_address = socket_address
@@ -71,10 +83,25 @@ class DatagramFlow:
         Raises `TransportError` if it can never arrive: no route, too long, forbidden destination, port
         closed.
         """
+        outbox = self._outbox
+        if self._is_proven and outbox is not None and outbox.running:
+            outbox.put(self, data)
+            return
         try:
             self._sendto(data, self._socket_address)
         except OSError as error:
             self._not_sent(error)
+        else:
+            self._counters.sent += 1
+            self._is_proven = True
+
+    def send_put_aside(self, data: bytes) -> None:
+        """Send what the outbox has kept. An error is counted, and told to whoever sends next."""
+        try:
+            self._sendto(data, self._socket_address)
+        except OSError:
+            self._counters.send_lost += 1
+            self._is_proven = False
         else:
             self._counters.sent += 1
 
@@ -96,9 +123,14 @@ class FlowTable(dict[SocketAddress, DatagramFlow]):
     """
 
     def __init__(
-        self, local: Address, sendto: Callable[[bytes, SocketAddress], object], counters: DatagramCounters
+        self,
+        local: Address,
+        sendto: Callable[[bytes, SocketAddress], object],
+        counters: DatagramCounters,
+        outbox: Outbox | None = None,
     ) -> None:
         super().__init__()
+        self._outbox = outbox
         self._local = local
         self._sendto = sendto
         self._counters = counters
@@ -106,5 +138,5 @@ class FlowTable(dict[SocketAddress, DatagramFlow]):
     def __missing__(self, peer: SocketAddress) -> DatagramFlow:
         if len(self) >= MAX_FLOWS:
             self.clear()
-        flow = self[peer] = DatagramFlow(self._local, peer, self._sendto, self._counters)
+        flow = self[peer] = DatagramFlow(self._local, peer, self._sendto, self._counters, self._outbox)
         return flow

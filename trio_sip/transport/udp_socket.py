@@ -16,6 +16,7 @@ import trio
 from trio_sip.address import Address, Flow
 from trio_sip.errors import TransportError
 from trio_sip.transport.network import MAX_BURST, UdpStatistics
+from trio_sip.transport.outbox import SocketOutbox
 from trio_sip.transport.udp import DatagramCounters, FlowTable, SocketAddress
 
 __all__ = ["MAX_DATAGRAM", "RECEIVE_BUFFER", "UdpSocketPort", "widen_receive_buffer"]
@@ -40,7 +41,8 @@ class UdpSocketPort:
         self._fileno = bound.fileno()
         self._recvfrom = bound.recvfrom
         self._counters = DatagramCounters()
-        self._flows = FlowTable(local, bound.sendto, self._counters)
+        self._outbox = SocketOutbox()
+        self._flows = FlowTable(local, bound.sendto, self._counters, self._outbox)
 
     def __repr__(self) -> str:
         return f"<UdpSocketPort {self.local}{' closed' if self._fileno < 0 else ''}>"
@@ -49,12 +51,16 @@ class UdpSocketPort:
         while True:
             if self._fileno < 0:
                 raise trio.ClosedResourceError("this UDP port was closed")
+            self._outbox.flush()
             await trio.lowlevel.wait_readable(self._fileno)
             errors = self._counters.receive_errors
             if batch := self._drain():
                 return batch
             if self._counters.receive_errors > errors:
                 await trio.sleep(RECEIVE_ERROR_PAUSE)  # an error that stays must not take the processor
+
+    async def run_outbox(self) -> None:
+        await self._outbox.run()
 
     def flow_to(self, remote: Address) -> Flow:
         return self._flows[self._socket_address(remote)]
@@ -71,6 +77,7 @@ class UdpSocketPort:
 
     def close(self) -> None:
         if self._fileno >= 0:
+            self._outbox.flush()
             self._fileno = -1
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
