@@ -202,7 +202,11 @@ class Server:
                 await self._reception.receive(connection)
         except FramingError as error:
             if error.data is not None:
-                self._processing.refuse_stream(Frame(error.data, connection, trio.current_time(), self._reception), error)
+                self._processing.refuse_stream(
+                    Frame(error.data, connection, trio.current_time(), self._reception), error
+                )
+            with trio.move_on_after(FLUSH_SECONDS):  # what came before the fault is answered over this connection
+                await self._drained.wait()
         finally:
             self._reading.discard(scope)
         if scope.cancelled_caught:

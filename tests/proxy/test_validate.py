@@ -16,7 +16,7 @@ IDENTIFIERS = Identifiers(1)
 
 def refused(message: Request) -> tuple[int, tuple[tuple[str, str], ...]] | None:
     try:
-        check_request(message, is_ours, IDENTIFIERS)
+        check_request(message, is_ours)
     except RemoteProtocolError as error:
         return error.status, error.headers
     return None

@@ -119,7 +119,6 @@ async def test_a_stream_that_cannot_be_cut_is_answered_and_closed(
     assert server.statistics().connections.open == 0
 
 
-@pytest.mark.xfail(reason="the fault closes the connection before the group has answered", strict=True)
 async def test_what_came_before_the_fault_is_answered_over_the_connection(
     autojump_clock: object, lab: Lab
 ) -> None:

@@ -271,7 +271,8 @@ class Request(Message):
     @property
     def received_uri(self) -> bytes:
         """The Request-URI as it was received, raw."""
-        return self.data[: self.data.find(b"\r\n")].split(b" ")[1]
+        uri: bytes | None = self.facts[15]
+        return uri if uri is not None else self.data[: self.data.find(b"\r\n")].split(b" ")[1]
 
     @property
     def uri_text(self) -> str:

@@ -20,19 +20,26 @@ __all__ = ["assemble", "start_line", "write_message", "write_reply"]
 def start_line(message: Request | Response) -> bytes:
     """Request-Line or Status-Line, without its CRLF. Raises `LocalProtocolError` where it would not stay one line."""
     if isinstance(message, Request):
-        text = f"{message.method} {message.uri_text} SIP/2.0"
+        first, second, third = message.method, message.uri_text, "SIP/2.0"
     else:
-        text = f"SIP/2.0 {message.status} {message.reason}"
-    return _one_line(text)
+        first, second, third = "SIP/2.0", str(message.status), message.reason
+    if len(second) + len(third) > _CACHED_LENGTH:
+        return _one_line(first, second, third)
+    return _one_line_remembered(first, second, third)
 
 
-def _one_line(text: str) -> bytes:
+def _one_line(*words: str) -> bytes:
+    text = " ".join(words)
     if "\r" in text or "\n" in text or "\0" in text:
         raise LocalProtocolError(f"a start line may not hold CR, LF or NUL: {text[:80]!r}")
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise LocalProtocolError(f"a start line may not hold a lone surrogate: {text[:80]!r}") from error
+
+
+_CACHED_LENGTH = 256
+_one_line_remembered = lru_cache(maxsize=2048)(_one_line)
 
 
 def write_message(message: Request | Response) -> bytes:

@@ -1,13 +1,15 @@
 """The branch a request is forwarded with, and the loop it can be recognised by (RFC 3261 16.6 item 8, 16.11, RFC 5393).
 
-A branch is `z9hG4bK`, a digest of what makes the request's transaction one (so that a retransmission, its CANCEL and the
-ACK of its failure get the same), a dot, and a digest of what it was routed by. A request that comes back and was to be
-routed by the same again is a loop; with another Request-URI it is a spiral, and allowed.
+A branch is `z9hG4bK`, a keyed digest of what makes the request's transaction one (so that a retransmission, its CANCEL and
+the ACK of its failure get the same), a dot, and a checksum of what it was routed by. A request that comes back and was to
+be routed by the same again is a loop; with another Request-URI it is a spiral, and allowed. The checksum keeps no secret:
+whoever forges one only has his own request refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from zlib import crc32
 
 from trio_sip.address import Address
 from trio_sip.identifiers import Identifiers
@@ -22,16 +24,16 @@ MAGIC_COOKIE = b"z9hG4bK"
 def branch_for(request: Request, identifiers: Identifiers) -> bytes:
     """The branch to forward this request with, without state."""
     routed_by = _routed_by(request)
-    sender = b"%b %d %b" % (request.sent_by.host.encode(), request.sent_by.port, request.branch or request.top_via)
-    return b"%b%b.%b" % (MAGIC_COOKIE, identifiers.digest(sender + routed_by), identifiers.digest(routed_by))
+    transaction = b"\0".join((str(request.sent_by).encode(), request.branch or request.top_via, routed_by))
+    return b"z9hG4bK%b.%08x" % (identifiers.digest(transaction), crc32(routed_by))
 
 
-def is_loop(request: Request, is_ours: Callable[[Address], bool], identifiers: Identifiers) -> bool:
+def is_loop(request: Request, is_ours: Callable[[Address], bool]) -> bool:
     """Whether this request, one of whose Vias may be ours, was here before and would be routed the same way again."""
     ours = [via for via in request.vias if is_ours(Address(via.host, via.address_port)) and via.branch]
     if not ours:
         return False
-    mark = identifiers.digest(_routed_by(request)).decode()
+    mark = f"{crc32(_routed_by(request)):08x}"
     return any(_routing_part(via) == mark for via in ours)
 
 

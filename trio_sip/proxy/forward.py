@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from trio_sip.address import Address
 from trio_sip.errors import RemoteProtocolError
 from trio_sip.message.model import Request, Response
@@ -16,7 +18,12 @@ DEFAULT_MAX_FORWARDS = 70
 
 def own_via(transport: str, sent_by: Address, branch: bytes) -> bytes:
     """The Via header line of ours, without CRLF. It asks for `rport`, so that answers find us behind a NAT."""
-    return b"Via: SIP/2.0/%b %b;branch=%b;rport" % (transport.upper().encode(), str(sent_by).encode(), branch)
+    return b"%b;branch=%b;rport" % (_own_sent_by(transport, sent_by), branch)
+
+
+@lru_cache(maxsize=256)
+def _own_sent_by(transport: str, sent_by: Address) -> bytes:
+    return f"Via: SIP/2.0/{transport.upper()} {sent_by}".encode()
 
 
 def forwarded_request(request: Request, source: Address, via: bytes, *, reliable: bool = False) -> bytes:
@@ -24,11 +31,12 @@ def forwarded_request(request: Request, source: Address, via: bytes, *, reliable
 
     `reliable`: it came over a connection. Raises `RemoteProtocolError` (483) where Max-Forwards is 0.
     """
-    if request.max_forwards == 0:
+    hops = request.max_forwards
+    if hops == 0:
         raise RemoteProtocolError("Max-Forwards is 0", 483)
+    hops = DEFAULT_MAX_FORWARDS if hops is None else hops - 1
     stamped = stamp_with_port(request, source) if reliable else stamp(request, source)
-    hops = DEFAULT_MAX_FORWARDS if request.max_forwards is None else request.max_forwards - 1
-    if _can_splice(request) and request.has("max-forwards"):
+    if request.facts[16] is not None and _can_splice(request):
         return _spliced_request(request, via, stamped, b"%d" % hops)
     keys = request.headers.keys
     lines = request.headers.lines.copy()
@@ -44,7 +52,8 @@ def forwarded_request(request: Request, source: Address, via: bytes, *, reliable
 
 def _can_splice(message: Request | Response) -> bool:
     """Whether a shape has said where everything is, and nothing has been changed: the common case."""
-    return message.match is not None and message.plain_via and message.untouched and message.has("content-length")
+    facts = message.facts
+    return message.match is not None and message.plain_via and facts[9] is not None and message.untouched
 
 
 def _spliced_request(request: Request, via: bytes, stamped: bytes, hops: bytes) -> bytes:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
 
 from trio_sip.address import Address
-from trio_sip.errors import LocalProtocolError, RemoteProtocolError
+from trio_sip.errors import LocalProtocolError, RemoteProtocolError, TransportError
 from trio_sip.message.headers import Headers
 from trio_sip.message.model import Request
-from trio_sip.message.uri import Uri
+from trio_sip.message.uri import CACHED_LENGTH, Uri
 from trio_sip.message.values import NameAddr, split_commas
 
-__all__ = ["next_hop", "remove_own_routes", "request_uri", "uri_address"]
+__all__ = ["Destination", "destination", "next_hop", "remove_own_routes", "request_uri", "uri_address"]
 
 
 def uri_address(uri: Uri) -> Address:
@@ -46,6 +48,31 @@ def next_hop(request: Request) -> Uri:
         request.headers.add("Route", f"<{request.uri}>")
         request.uri = first.uri
     return first.uri
+
+
+class Destination(NamedTuple):
+    """Where a URI leads to, before any name is resolved. `host` may be a name."""
+
+    transport: str
+    host: str
+    port: int
+
+
+def destination(hop: Uri, text: str) -> Destination:
+    """Where `hop`, which reads `text`, leads to. Raises `TransportError` where it names no host."""
+    return _destination(text) if len(text) <= CACHED_LENGTH else _find_destination(hop)
+
+
+@lru_cache(maxsize=4096)
+def _destination(text: str) -> Destination:
+    return _find_destination(Uri.parse(text))
+
+
+def _find_destination(hop: Uri) -> Destination:
+    if not hop.is_sip or not hop.host:
+        raise TransportError(f"{str(hop)[:80]!r} names no host to forward to")
+    transport = hop.transport or ("tls" if hop.scheme == "sips" else "udp")
+    return Destination(transport.lower(), hop.maddr or hop.host, hop.address_port)
 
 
 def request_uri(uri: Uri) -> Uri:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from trio_sip.address import Address
 from trio_sip.errors import RemoteProtocolError
-from trio_sip.identifiers import Identifiers
 from trio_sip.message.grammar import is_token, shown
 from trio_sip.message.model import Request
 from trio_sip.message.values import split_commas
@@ -19,7 +18,7 @@ SCHEMES = frozenset({"sip", "sips", "tel"})
 _NOT_CHALLENGED = frozenset({"ACK", "CANCEL"})
 
 
-def check_request(request: Request, is_ours: Callable[[Address], bool], identifiers: Identifiers) -> None:
+def check_request(request: Request, is_ours: Callable[[Address], bool]) -> None:
     """Raise `RemoteProtocolError` with the status to answer, where this request must not be routed."""
     if request.uri.scheme not in SCHEMES:
         raise RemoteProtocolError(f"the scheme of {request.uri_text[:80]!r} is not understood", 416)
@@ -30,7 +29,7 @@ def check_request(request: Request, is_ours: Callable[[Address], bool], identifi
     if "proxy-require" in request.keys and request.method not in _NOT_CHALLENGED:
         _refuse_extensions([tag for line in request.headers.get_all("Proxy-Require") for tag in split_commas(line)])
     alone = request.plain_via and request.layout.vias == 1
-    if (not alone or is_ours(request.sent_by)) and is_loop(request, is_ours, identifiers):
+    if (not alone or is_ours(request.sent_by)) and is_loop(request, is_ours):
         raise RemoteProtocolError("this request was here before (Via) and would take the same way again", 482)
 
 

@@ -36,6 +36,7 @@ class Processing:
         self._is_ours = core.egress.is_ours
         # The sent-by of senders that are not us: a regular request of theirs cannot be in a loop, and needs no check.
         self._strangers: set[bytes] = set()
+        self._own: set[bytes] = set()
         self._routes = router.routes
         self._reply_route = router.routes.reply
         self._allow = (("Allow", ", ".join(router.routes.requests)),)
@@ -69,7 +70,7 @@ class Processing:
     def _check(self, request: Request) -> bool:
         """Whether it may be routed (RFC 3261 16.3); its own Routes are taken off (16.4). If not, it is answered."""
         try:
-            check_request(request, self._is_ours, self._core.identifiers)
+            check_request(request, self._is_ours)
             remove_own_routes(request, self._is_ours)
         except RemoteProtocolError as error:
             self._counted.malformed += 1
@@ -101,11 +102,19 @@ class Processing:
             logger.info("response from %s discarded: %s", frame.source, error)
             return None
         self._core.counted.responses += 1
-        if not self._core.egress.is_ours(response.sent_by):
+        if response.facts[1] not in self._own and not self._is_own(response):
             self._core.counted.stray += 1
             logger.info("response from %s discarded: its topmost Via %s is not ours", frame.source, response.sent_by)
             return None
         return response
+
+    def _is_own(self, response: Response) -> bool:
+        if not self._is_ours(response.sent_by):
+            return False
+        if len(self._own) >= _MAX_STRANGERS:
+            self._own.clear()
+        self._own.add(response.facts[1])
+        return True
 
     def shed(self, frame: Frame) -> None:
         """See `Handler.shed`."""

@@ -14,7 +14,7 @@ from trio_sip.message.uri import Uri
 from trio_sip.message.write import write_reply
 from trio_sip.proxy.branch import branch_for
 from trio_sip.proxy.forward import forwarded_request, own_via
-from trio_sip.proxy.route_set import next_hop, request_uri
+from trio_sip.proxy.route_set import destination, next_hop, request_uri
 from trio_sip.proxy.via import further_vias, reply_address, rport_mark, stamp
 from trio_sip.routing.core import RETRY_AFTER, Core
 from trio_sip.workers.slot import Slot
@@ -139,18 +139,16 @@ class Request(model.Request):
         if target is not None:
             self.uri = request_uri(Uri.parse(target) if isinstance(target, str) else target)
         hop = next_hop(self)
-        if not hop.is_sip or not hop.host:
-            raise TransportError(f"{str(hop)[:80]!r} names no host to forward to")
-        transport = hop.transport or ("tls" if hop.scheme == "sips" else "udp")
-        egress = self._core.egress
-        flow = await egress.flow_to(transport.lower(), hop.maddr or hop.host, hop.address_port, self.frame._flow)
+        transport, host, port = destination(hop, self.uri_text if hop is self.uri else str(hop))
+        core = self._core
+        came_by = self.frame._flow
+        flow = await core.egress.flow_to(transport, host, port, came_by)
         if self._was_dropped("forwarded"):  # it may have ended meanwhile
             return
-        via = own_via(flow.transport, egress.sent_by(flow), branch)
-        came_by = self.frame._flow
+        via = own_via(flow.transport, core.egress.sent_by(flow), branch)
         flow.send(forwarded_request(self, came_by.remote, via, reliable=came_by.reliable))
         self._ended = "forwarded"
-        self._core.counted.forwarded += 1
+        core.counted.forwarded += 1
 
     async def drop(self) -> NoReturn:
         """End it: everything started for it is cancelled, nothing more is sent for it. Does not return."""

@@ -34,7 +34,8 @@ class Egress:
         self._udp: dict[Address, UdpPort] = {}
         self._tcp: list[Address] = []
         self._ours: dict[Address, bool] = {}
-        self._sent_by: dict[tuple[str, Address, str], Address] = {}
+        self._sent_by: dict[Flow, Address] = {}
+        self._flows: dict[tuple[Address, Address | None], Flow] = {}
         self._nursery: trio.Nursery | None = None
         self._pending = 0
         self.lost = 0
@@ -74,12 +75,11 @@ class Egress:
 
     def sent_by(self, flow: Flow) -> Address:
         """What our Via names when a message leaves by this flow: an address that listens and that the peer can reach."""
-        key = (flow.transport, flow.local, flow.remote.host)
-        known = self._sent_by.get(key)
+        known = self._sent_by.get(flow)
         if known is None:
             if len(self._sent_by) >= _MAX_KNOWN:
                 self._sent_by.clear()
-            known = self._sent_by[key] = self._find_sent_by(flow)
+            known = self._sent_by[flow] = self._find_sent_by(flow)
         return known
 
     def _find_sent_by(self, flow: Flow) -> Address:
@@ -94,6 +94,15 @@ class Egress:
 
     def udp_flow(self, remote: Address, like: Flow | None = None) -> Flow:
         """A UDP flow to an IP address, from the port `like` came in at where that can be. Raises `TransportError`."""
+        key = (remote, None if like is None else like.local)
+        known = self._flows.get(key)
+        if known is None:
+            if len(self._flows) >= _MAX_KNOWN:
+                self._flows.clear()
+            known = self._flows[key] = self._find_udp_flow(remote, like)
+        return known
+
+    def _find_udp_flow(self, remote: Address, like: Flow | None) -> Flow:
         port = self._udp.get(like.local) if like is not None and like.transport == "udp" else None
         if port is None or (":" in port.local.host) != (":" in remote.host):
             same_family = [p for p in self._udp.values() if (":" in p.local.host) == (":" in remote.host)]
