@@ -97,12 +97,8 @@ def rows(contestants: list[Contestant], costs: Costs) -> list[list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="CPU per message, trio-sip beside others; interleaved medians"
-    )
-    parser.add_argument(
-        "--only", help="names with commas between: " + ", ".join(each.name for each in CONTESTANTS)
-    )
+    parser = argparse.ArgumentParser(description="CPU per message, trio-sip beside others; interleaved medians")
+    parser.add_argument("--only", help="names with commas between: " + ", ".join(each.name for each in CONTESTANTS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--messages", type=int, default=20_000, help="per contestant and round")
     parser.add_argument("--window", type=int, default=64, help="requests in flight")

@@ -92,9 +92,7 @@ def cpu_seconds(root: int) -> float:
 
 def _process_cpu(process: Path) -> float:
     with contextlib.suppress(OSError):
-        on_cpu = sum(
-            int((task / "schedstat").read_text().split()[0]) for task in (process / "task").iterdir()
-        )
+        on_cpu = sum(int((task / "schedstat").read_text().split()[0]) for task in (process / "task").iterdir())
         if on_cpu:
             return on_cpu / NANOSECONDS
     with contextlib.suppress(OSError):

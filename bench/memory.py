@@ -65,9 +65,7 @@ def measure(frames: int, lots: int, seed: int) -> list[list[str]]:
             size = len(messages[0])
             per_frame = (after - before) / frames
             name = f"{lot * frames + 1} to {(lot + 1) * frames}"
-            rows.append(
-                [name, str(size), f"{per_frame:.0f}", f"{per_frame / size:.1f}", f"{after / 2**20:.1f}"]
-            )
+            rows.append([name, str(size), f"{per_frame:.0f}", f"{per_frame / size:.1f}", f"{after / 2**20:.1f}"])
             before = after
         if logged := server.logged():
             print(f"note: the router logged: {logged.splitlines()[0]}")

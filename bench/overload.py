@@ -77,16 +77,10 @@ def goodput(options: Options) -> list[list[str]]:
     port = free_port()
     uri = f"sip:x@{HOST}:{port}"
     with running(serve_command("slow.py", port), port, uri=uri) as server:
-        closed = run_load(
-            server, port, uri=uri, count=CLOSED_COUNT, window=CLOSED_WINDOW, seconds=options.seconds
-        )
+        closed = run_load(server, port, uri=uri, count=CLOSED_COUNT, window=CLOSED_WINDOW, seconds=options.seconds)
         capacity = closed.rate
-        rows = [
-            ["closed loop", f"{capacity:.0f}", f"{capacity:.0f}", "1.00", "0", str(closed.result.lost), "-"]
-        ]
-        rows += [
-            goodput_row(times, capacity, send_at(port, times * capacity, options)) for times in TIMES_CAPACITY
-        ]
+        rows = [["closed loop", f"{capacity:.0f}", f"{capacity:.0f}", "1.00", "0", str(closed.result.lost), "-"]]
+        rows += [goodput_row(times, capacity, send_at(port, times * capacity, options)) for times in TIMES_CAPACITY]
     return rows
 
 

@@ -106,11 +106,7 @@ def answers_to(requests: Sequence[Request], identifiers: Identifiers) -> list[by
     answers = []
     for request in requests:
         head, _, _ = forward(request, identifiers).partition(b"\r\n\r\n")
-        lines = [
-            line
-            for line in head.split(b"\r\n")
-            if line.startswith((b"Via", b"From", b"To", b"Call", b"CSeq"))
-        ]
+        lines = [line for line in head.split(b"\r\n") if line.startswith((b"Via", b"From", b"To", b"Call", b"CSeq"))]
         answers.append(b"\r\n".join([b"SIP/2.0 200 OK", *lines, b"Content-Length: 0", b"", b""]))
     return answers
 

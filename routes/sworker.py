@@ -1,7 +1,7 @@
 """Kamailio's sworker example: REGISTERs in a worker group of their own.
 
-The receive task looks at each frame and delegates it, as raw bytes, to a worker group; the worker processes it as if it had
-just been received. OPTIONS is answered here, everything else goes on to where it is addressed.
+The receive task looks at each frame and delegates it, as raw bytes, to a worker group; the worker processes it as if it
+had just been received. OPTIONS is answered here, everything else goes on to where it is addressed.
 """
 
 from trio_sip import Frame, Request, Response, Router, WorkerGroup
@@ -25,7 +25,9 @@ def pre_routing(frame: Frame) -> None:  # synchronous: it runs in the receive ta
 
 @router.request_route("OPTIONS")
 async def options(request: Request) -> None:
-    request.reply(200, headers=[("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"), ("Accept", "application/sdp")])
+    request.reply(
+        200, headers=[("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"), ("Accept", "application/sdp")]
+    )
 
 
 @router.request_route

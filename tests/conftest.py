@@ -51,9 +51,7 @@ class Peer:
         assert isinstance(message, model.Request), message
         return message
 
-    async def ask(
-        self, method: str = "OPTIONS", uri: str = "sip:10.0.0.1", **fields: object
-    ) -> model.Response:
+    async def ask(self, method: str = "OPTIONS", uri: str = "sip:10.0.0.1", **fields: object) -> model.Response:
         """Send a request, and wait for its answer."""
         self.request(method, uri, **fields)
         return await self.answer()
@@ -94,9 +92,7 @@ class Lab:
         assert isinstance(server, Server)
         return server
 
-    def peer(
-        self, host: str = "10.0.0.2", transport: str = "udp", *, port: int = 5060, server: str = SERVER
-    ) -> Peer:
+    def peer(self, host: str = "10.0.0.2", transport: str = "udp", *, port: int = 5060, server: str = SERVER) -> Peer:
         return Peer(self.network.user_agent(host, port, transport), server)
 
     def sent_by(self, host: str) -> list[bytes]:
@@ -115,11 +111,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """What was logged at ERROR, with tracebacks."""
 
     def logged() -> list[str]:
-        return [
-            caplog.handler.format(record)
-            for record in caplog.records
-            if record.levelname in ("ERROR", "CRITICAL")
-        ]
+        return [caplog.handler.format(record) for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
 
     return logged
 

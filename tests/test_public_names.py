@@ -55,9 +55,7 @@ def test_the_names_of_the_test_kit() -> None:
     assert set(trio_sip.testing.__all__) == TESTING == names_in_readme("trio_sip.testing")
 
 
-@pytest.mark.parametrize(
-    "name", sorted(PUBLIC - {"__version__"}) + sorted(f"testing.{name}" for name in TESTING)
-)
+@pytest.mark.parametrize("name", sorted(PUBLIC - {"__version__"}) + sorted(f"testing.{name}" for name in TESTING))
 def test_each_is_there_and_documented(name: str) -> None:
     thing = trio_sip.testing if name.startswith("testing.") else trio_sip
     thing = getattr(thing, name.removeprefix("testing."))

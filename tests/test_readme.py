@@ -59,9 +59,7 @@ def test_its_server_can_be_embedded(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_its_two_commands() -> None:
     first, second = (shlex.split(command) for command in COMMANDS)
-    assert (
-        first[:8] == second[:8] == ["python3", "-m", "venv", ".venv", "&&", ".venv/bin/pip", "install", "-q"]
-    )
+    assert first[:8] == second[:8] == ["python3", "-m", "venv", ".venv", "&&", ".venv/bin/pip", "install", "-q"]
     served = first[first.index(".venv/bin/trio-sip") + 1 :]
     assert (ROOT / served[1]).is_file()
     assert CliRunner().invoke(app, ["check", *served[1:]]).exit_code == 0

@@ -40,15 +40,20 @@ class ListenAddress(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> ListenAddress:
-        """Read `transport:host:port`; the port may be left out (5060). Raises `ListenError`, which says how to write it."""
+        """Read `transport:host:port`; the port may be left out (5060).
+
+        Raises `ListenError`, which says how to write it.
+        """
         transport, separator, rest = text.partition(":")
         if not separator or transport.lower() not in TRANSPORTS:
             raise ListenError(
-                f"listen address {text!r}: the transport must be one of {', '.join(TRANSPORTS)}, as in 'udp:0.0.0.0:5060'"
+                f"listen address {text!r}: the transport is {' or '.join(TRANSPORTS)}, as in 'udp:0.0.0.0:5060'"
             )
         host, port = _split_port(text, rest)
         if not is_ip_address(host):
-            raise ListenError(f"listen address {text!r}: {host!r} is not an IP address; write one, as in 'udp:127.0.0.1:5060'")
+            raise ListenError(
+                f"listen address {text!r}: {host!r} is not an IP address; write one, as in 'udp:127.0.0.1:5060'"
+            )
         return cls(transport.lower(), Address(host, port))
 
 

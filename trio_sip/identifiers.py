@@ -1,8 +1,8 @@
 """Branches, tags and Call-IDs: unguessable in production, reproducible in tests (RFC 3261 8.1.1.7, 19.3).
 
-Two kinds are needed. `token()` is new at every call. `digest(key)` is the same for the same key, so that a retransmitted
-request gets the same To tag and the same branch without anything being remembered, and cannot be computed without the
-secret.
+Two kinds are needed. `token()` is new at every call. `digest(key)` is the same for the same key, so that a
+retransmitted request gets the same To tag and the same branch without anything being remembered, and cannot be
+computed without the secret.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Assembly: listeners, worker groups, connections and the router, in nurseries nested in the order of shutdown.
 
-    serve()
-      services      connections, ways out, watchdog           end last
-        groups      the workers of each group                 drain, then end
-          listeners receive tasks                             end first
+serve()
+  services      connections, ways out, watchdog           end last
+    groups      the workers of each group                 drain, then end
+      listeners receive tasks                             end first
 """
 
 from __future__ import annotations
@@ -155,9 +155,10 @@ class Server:
                 await self._pool.wait_empty(FLUSH_SECONDS)
                 services.cancel_scope.cancel()
         finally:
-            opened: list[UdpPort | StreamListener] = [*self._udp, *self._tcp]
-            for port in opened:
+            for port in self._udp:
                 port.close()
+            for listener in self._tcp:
+                listener.close()
 
     async def _open(self, addresses: list[ListenAddress]) -> None:
         for transport, address in addresses:
@@ -227,9 +228,9 @@ async def serve(
 ) -> None:
     """Serve a router until `Server.shutdown` is called, or until cancelled; in the manner of `trio.serve_tcp`.
 
-    `listen` holds addresses such as `"udp:0.0.0.0:5060"`, `"tcp:[::1]:0"`. `network` is where they are: the system's sockets,
-    or a `trio_sip.testing.SimulatedNetwork`. `watchdog` is how many seconds the event loop may stand still before the line
-    that holds it is logged; None does not watch. `task_status` is given the `Server` when it listens.
+    `listen` holds addresses such as `"udp:0.0.0.0:5060"`, `"tcp:[::1]:0"`. `network` is where they are: the system's
+    sockets, or a `trio_sip.testing.SimulatedNetwork`. `watchdog` is how many seconds the event loop may stand still
+    before the line that holds it is logged; None does not watch. `task_status` is given the `Server` when it listens.
 
     Raises `ListenError` where it cannot listen, `RoutesError` where the router has no route.
     """

@@ -39,9 +39,7 @@ def test_version() -> None:
     assert (result.exit_code, result.stdout) == (0, f"trio-sip {trio_sip.__version__}\n")
 
 
-@pytest.mark.parametrize(
-    "arguments", [("--help",), ("serve", "--help"), ("check", "--help"), ("ping", "--help")]
-)
+@pytest.mark.parametrize("arguments", [("--help",), ("serve", "--help"), ("check", "--help"), ("ping", "--help")])
 def test_help(arguments: tuple[str, ...]) -> None:
     result = run(*arguments)
     assert result.exit_code == 0

@@ -13,9 +13,7 @@ from trio_sip.cli.output import printable, table
 FORGED = "bye\r\n2026-01-31 12:00:00.000 INFO trio_sip: all is well\x1b[2J\u202e\udcff"
 
 
-def record(
-    message: str, *arguments: object, name: str = "trio_sip.routing", failed: bool = False
-) -> logging.LogRecord:
+def record(message: str, *arguments: object, name: str = "trio_sip.routing", failed: bool = False) -> logging.LogRecord:
     info = None
     if failed:
         try:
@@ -33,9 +31,7 @@ def test_a_line_of_text() -> None:
 def test_nobody_forges_a_line_of_text() -> None:
     line = TextFormatter().format(record("peer said %s", FORGED))
     assert line.isprintable()
-    assert line.endswith(
-        r"peer said bye\r\n2026-01-31 12:00:00.000 INFO trio_sip: all is well\x1b[2J\u202e\xff"
-    )
+    assert line.endswith(r"peer said bye\r\n2026-01-31 12:00:00.000 INFO trio_sip: all is well\x1b[2J\u202e\xff")
 
 
 def test_a_traceback_is_indented_and_its_message_is_no_line_of_the_log() -> None:

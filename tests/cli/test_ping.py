@@ -90,7 +90,9 @@ async def test_a_network_that_loses_half(
     network.conditions.loss = 0.5
     status, lines = await lines_of(capsys, network, read_target(f"sip:{SERVER}", None), count=10, seconds=30)
     assert status == 0
-    assert lines[-1].startswith("10 sent, 10 received, 0% loss")
+    # Which datagrams are lost depends on the order of tasks. Without retransmission one in four would be answered; with
+    # eleven tries, a ping in twenty-four is not.
+    assert int(lines[-1].split()[2]) >= 7, lines
 
 
 async def answer_strangely(agent: UserAgent) -> None:
@@ -166,6 +168,4 @@ async def test_a_connection_that_is_closed(
 
 
 def test_a_target() -> None:
-    assert read_target("sip:alice@[::1]:5070?subject=x", None) == read_target(
-        "sip:alice@[::1]:5070", Transport.UDP
-    )
+    assert read_target("sip:alice@[::1]:5070?subject=x", None) == read_target("sip:alice@[::1]:5070", Transport.UDP)

@@ -121,9 +121,7 @@ def forwarding_to(target: str) -> Router:
 async def serving(router: Router) -> AsyncIterator[Server]:
     """The server on UDP and TCP, each with a port of the system's choice."""
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(
-            partial(serve, router, listen=[f"udp:{HOST}:0", f"tcp:{HOST}:0"], watchdog=None)
-        )
+        server = await nursery.start(partial(serve, router, listen=[f"udp:{HOST}:0", f"tcp:{HOST}:0"], watchdog=None))
         yield server
         nursery.cancel_scope.cancel()
 

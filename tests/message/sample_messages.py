@@ -37,9 +37,7 @@ def request(
     return _join(start, (*LINES, *more), body, length)
 
 
-def answer(
-    *more: bytes, start: bytes = b"SIP/2.0 180 Ringing", body: bytes = b"", length: bool = True
-) -> bytes:
+def answer(*more: bytes, start: bytes = b"SIP/2.0 180 Ringing", body: bytes = b"", length: bool = True) -> bytes:
     """A response with the mandatory headers and `more`."""
     return _join(start, (*ANSWERED, *more), body, length)
 
@@ -92,9 +90,7 @@ VALID: dict[str, bytes] = {
     "small sip": request(start=b"OPTIONS sip:bob@example.net sip/2.0"),
     "other scheme": request(start=b"OPTIONS isbn:2983792873 SIP/2.0"),
     "escapes": request(start=b"OPTIONS sip:b%20b;x=%41@example.net;lr?a=b SIP/2.0"),
-    "percent method": replaced(
-        b"CSeq", b"CSeq: 1 O%50TIONS", data=request(start=b"O%50TIONS sip:b@c SIP/2.0")
-    ),
+    "percent method": replaced(b"CSeq", b"CSeq: 1 O%50TIONS", data=request(start=b"O%50TIONS sip:b@c SIP/2.0")),
     "256 lines": request(*[b"X-%d: y" % number for number in range(249)]),
     "long value": request(b"X: " + b"y" * 30_000),
 }

@@ -117,9 +117,7 @@ def test_random_splits_of_many_streams(data: bytes, cuts: list[int]) -> None:
     assert Outcome(pieces) == Outcome([data])
 
 
-@given(
-    st.lists(st.sampled_from([b"\r", b"\n", b"l", b":", b" ", b"1", b"0", b"Content-Length", b"\0", b"a"]))
-)
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"l", b":", b" ", b"1", b"0", b"Content-Length", b"\0", b"a"])))
 def test_any_bytes_give_messages_or_a_framing_error(parts: list[bytes]) -> None:
     data = b"".join(parts)
     assert Outcome(bytewise(data)) == Outcome([data])

@@ -211,9 +211,7 @@ def test_a_uri_a_script_sets_is_one_uri(user: str, host: str) -> None:
 def test_a_reply_is_what_was_asked_for(reason: str, value: str, status: int, body: bytes) -> None:
     via, address = b"SIP/2.0/UDP h;branch=z9hG4bK1", b"<sip:a@b>;tag=1"
     try:
-        data = write_reply(
-            status, reason, via, address, address, b"x", b"1 OPTIONS", [("X-Given", value)], body
-        )
+        data = write_reply(status, reason, via, address, address, b"x", b"1 OPTIONS", [("X-Given", value)], body)
     except LocalProtocolError:
         return
     again = parse(data)

@@ -161,9 +161,7 @@ MALFORMED: dict[str, bytes] = {
     "version in letters": request(start=b"OPTIONS sip:bob@example.net SIP/two"),
     "method not a token": request(start=b"OPT(IONS sip:bob@example.net SIP/2.0"),
     "method beyond ascii": request(start=b"OPTI\xd6NS sip:bob@example.net SIP/2.0"),
-    "long method": replaced(
-        b"CSeq", b"CSeq: 1 " + b"A" * 33, data=request(start=b"A" * 33 + b" sip:a@b SIP/2.0")
-    ),
+    "long method": replaced(b"CSeq", b"CSeq: 1 " + b"A" * 33, data=request(start=b"A" * 33 + b" sip:a@b SIP/2.0")),
     "other method in cseq": replaced(b"CSeq", b"CSeq: 31 INVITE"),
     "case of the method": replaced(b"CSeq", b"CSeq: 31 options"),
     "cseq alone": replaced(b"CSeq", b"CSeq: 31"),
@@ -221,9 +219,7 @@ def test_what_is_refused(data: bytes) -> None:
     assert refused.value.status == 400
 
 
-@pytest.mark.parametrize(
-    "version", [b"SIP/7.0", b"SIP/2.1", b"SIP/1.0", b"SIP/02.0", b"sip/22222222222222222222.0"]
-)
+@pytest.mark.parametrize("version", [b"SIP/7.0", b"SIP/2.1", b"SIP/1.0", b"SIP/02.0", b"sip/22222222222222222222.0"])
 def test_another_version_is_505(version: bytes) -> None:
     for data in (
         request(start=b"OPTIONS sip:bob@example.net " + version),

@@ -68,9 +68,7 @@ def test_what_follows_the_body_does_not_go_on(hops: str | None, length: str) -> 
         forwarded = parse(forwarded_request(message, SOURCE, VIA))  # type: ignore[arg-type]
         assert forwarded.body == b"hi"
         assert (forwarded.headers["Content-Type"], forwarded.headers["X-One"]) == ("a/b", "1")
-        assert sorted(forwarded.keys) == sorted(
-            [*message.keys, "via", *(["max-forwards"] if hops is None else [])]
-        )
+        assert sorted(forwarded.keys) == sorted([*message.keys, "via", *(["max-forwards"] if hops is None else [])])
 
 
 @pytest.mark.parametrize(

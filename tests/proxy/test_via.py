@@ -85,10 +85,7 @@ def test_ipv6() -> None:
         stamp(request(via=f"SIP/2.0/UDP h{B};rport"), source)
         == b"SIP/2.0/UDP h;branch=z9hG4bK1;rport=40000;received=2001:db8::2"
     )
-    assert (
-        stamp(request(via=f"SIP/2.0/UDP [2001:db8::2]{B}"), source)
-        == b"SIP/2.0/UDP [2001:db8::2]" + B.encode()
-    )
+    assert stamp(request(via=f"SIP/2.0/UDP [2001:db8::2]{B}"), source) == b"SIP/2.0/UDP [2001:db8::2]" + B.encode()
 
 
 @pytest.mark.parametrize(

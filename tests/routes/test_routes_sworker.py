@@ -13,7 +13,7 @@ from trio_sip import Router
 from trio_sip.testing import make_response
 
 if TYPE_CHECKING:
-    from tests.conftest import Lab
+    from conftest import Lab
 
 ROUTES = Path(__file__).parents[2] / "routes"
 TESTED = {"sworker.py"}
@@ -41,9 +41,7 @@ async def test_registers_have_a_group_of_their_own(
     assert (await alice.answer()).status == 200
     delegated = {name: group.delegated for name, group in server.statistics().groups.items()}
     assert delegated == {"registrations": 2, "default": 0}  # a response's method is what its CSeq names
-    assert any(
-        line.startswith("delegated [") and line.endswith("[10.0.0.2:5060]") for line in caplog.messages
-    )
+    assert any(line.startswith("delegated [") and line.endswith("[10.0.0.2:5060]") for line in caplog.messages)
 
 
 async def test_options_is_answered_here(autojump_clock: object, lab: Lab, router: Router) -> None:

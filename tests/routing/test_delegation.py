@@ -14,7 +14,7 @@ from trio_sip import Frame, Request, Response, Router, WorkerGroup
 from trio_sip.testing import make_response
 
 if TYPE_CHECKING:
-    from tests.conftest import Lab
+    from conftest import Lab
 
 Logged = Callable[[], list[str]]
 
@@ -114,9 +114,7 @@ async def test_1_pre_routing_cannot_change_the_message(autojump_clock: object, l
     assert refused == ["data", "arrived", "flow", "xdata"]
 
 
-async def test_2_delegating_creates_nothing_that_outlives_the_message(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_2_delegating_creates_nothing_that_outlives_the_message(autojump_clock: object, lab: Lab) -> None:
     seen = Seen()
     router = make_router(seen)
     delegating(router, seen, "default")
@@ -144,9 +142,7 @@ async def test_3_unknown_group_warns_and_is_processed_in_place(
     assert server.statistics().reception.in_place == 1
 
 
-async def test_3_full_group_warns_and_is_processed_in_place(
-    autojump_clock: object, lab: Lab, warned: Logged
-) -> None:
+async def test_3_full_group_warns_and_is_processed_in_place(autojump_clock: object, lab: Lab, warned: Logged) -> None:
     seen = Seen()
     router = make_router(seen, WorkerGroup("default", workers=1, queue=1))
     delegating(router, seen, "default")
@@ -179,9 +175,7 @@ async def test_3_the_warning_comes_again_after_a_second_with_how_many_were_held_
     assert "3 more" in lines[1]
 
 
-async def test_3_closed_group_warns_and_is_processed_in_place(
-    autojump_clock: object, lab: Lab, warned: Logged
-) -> None:
+async def test_3_closed_group_warns_and_is_processed_in_place(autojump_clock: object, lab: Lab, warned: Logged) -> None:
     seen = Seen()
     router = make_router(seen)
     delegating(router, seen, "default")
@@ -192,9 +186,7 @@ async def test_3_closed_group_warns_and_is_processed_in_place(
     assert [line for line in warned() if "it is closed" in line]
 
 
-async def test_3_and_4_delegated_twice_is_processed_once(
-    autojump_clock: object, lab: Lab, warned: Logged
-) -> None:
+async def test_3_and_4_delegated_twice_is_processed_once(autojump_clock: object, lab: Lab, warned: Logged) -> None:
     seen = Seen()
     router = make_router(seen, WorkerGroup("default"), WorkerGroup("other"))
     delegating(router, seen, "default", "other", "default")
@@ -207,9 +199,7 @@ async def test_3_and_4_delegated_twice_is_processed_once(
     assert [line for line in warned() if "before" in line]
 
 
-async def test_3_outside_pre_routing_delegate_says_no(
-    autojump_clock: object, lab: Lab, warned: Logged
-) -> None:
+async def test_3_outside_pre_routing_delegate_says_no(autojump_clock: object, lab: Lab, warned: Logged) -> None:
     seen = Seen()
     router = make_router(seen)
     told: list[bool] = []
@@ -281,9 +271,7 @@ async def test_4_code_after_drop_does_not_run(autojump_clock: object, lab: Lab) 
         ("at-$Rp", "at-5060"),
     ],
 )
-async def test_5_group_names_hold_pseudo_variables(
-    autojump_clock: object, lab: Lab, name: str, group: str
-) -> None:
+async def test_5_group_names_hold_pseudo_variables(autojump_clock: object, lab: Lab, name: str, group: str) -> None:
     seen = Seen()
     wanted = "OPTIONS-x-udp" if "$" in group else group
     router = make_router(seen, WorkerGroup(wanted))
@@ -293,9 +281,7 @@ async def test_5_group_names_hold_pseudo_variables(
     assert seen.requests == [("OPTIONS", True, wanted, None)]
 
 
-async def test_5_a_shard_nobody_declared_is_an_unknown_group(
-    autojump_clock: object, lab: Lab, warned: Logged
-) -> None:
+async def test_5_a_shard_nobody_declared_is_an_unknown_group(autojump_clock: object, lab: Lab, warned: Logged) -> None:
     seen = Seen()
     router = make_router(seen, WorkerGroup("shard-10.0.0.9"))
     delegating(router, seen, "shard-$si")
@@ -316,9 +302,7 @@ async def test_5_unknown_pseudo_variable_is_answered_500_and_logged(
     assert "$bogus is not a pseudo-variable" in errors()[0]
 
 
-async def test_6_pre_routing_runs_once_for_requests_and_for_responses(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_6_pre_routing_runs_once_for_requests_and_for_responses(autojump_clock: object, lab: Lab) -> None:
     seen = Seen()
     router = make_router(seen)
     delegating(router, seen, "default")
@@ -350,9 +334,7 @@ async def test_7_requests_and_responses_know_who_works_on_them(autojump_clock: o
         bob.send(make_response(asked, 200))
     assert sorted(await alice.statuses()) == [100, 100, 200, 200]
     assert seen.requests == [("INFO", True, "default", None), ("MESSAGE", False, None, None)]
-    assert (
-        sorted(seen.responses, key=str) == [(100, False, None, None)] * 2 + [(200, True, "replies", 200)] * 2
-    )
+    assert sorted(seen.responses, key=str) == [(100, False, None, None)] * 2 + [(200, True, "replies", 200)] * 2
 
 
 async def test_8_without_pre_routing_default_does_it_all(autojump_clock: object, lab: Lab) -> None:
@@ -383,9 +365,7 @@ async def test_8_without_pre_routing_default_sheds_when_full(
     assert all(active for _, active, _, _ in seen.requests)
 
 
-async def test_9_a_slow_route_in_place_is_cut_off_and_the_listener_goes_on(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_9_a_slow_route_in_place_is_cut_off_and_the_listener_goes_on(autojump_clock: object, lab: Lab) -> None:
     seen = Seen()
     router = make_router(seen, in_place_deadline=0.25)
     ended: list[float] = []
@@ -413,9 +393,7 @@ async def test_9_a_slow_route_in_place_is_cut_off_and_the_listener_goes_on(
     assert server.statistics().reception.timed_out == 1
 
 
-async def test_9_a_response_in_place_that_takes_too_long_goes_on_as_it_came(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_9_a_response_in_place_that_takes_too_long_goes_on_as_it_came(autojump_clock: object, lab: Lab) -> None:
     router = Router()
 
     @router.pre_routing

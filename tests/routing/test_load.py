@@ -191,9 +191,7 @@ def test_one_router_of_another_name(directory: Path) -> None:
 
 def test_two_routers_of_other_names(directory: Path) -> None:
     error = failure_in(directory, "from trio_sip import Router\nedge = Router()\ncore = Router()\n")
-    assert str(error).endswith(
-        "no 'router' in it, but Routers of other names: routes.py:edge, routes.py:core"
-    )
+    assert str(error).endswith("no 'router' in it, but Routers of other names: routes.py:edge, routes.py:core")
 
 
 @pytest.mark.parametrize(

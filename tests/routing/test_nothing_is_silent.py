@@ -13,7 +13,7 @@ from trio_sip import Address, Frame, Request, Response, Router, TransportError, 
 from trio_sip.testing import make_request, make_response
 
 if TYPE_CHECKING:
-    from tests.conftest import Lab
+    from conftest import Lab
 
 Logged = Callable[[], list[str]]
 
@@ -86,9 +86,7 @@ async def test_an_exception_group_is_logged_whole(
         assert what in logged
 
 
-async def test_a_route_that_raises_after_its_answer_adds_none(
-    autojump_clock: object, lab: Lab, errors: Logged
-) -> None:
+async def test_a_route_that_raises_after_its_answer_adds_none(autojump_clock: object, lab: Lab, errors: Logged) -> None:
     router = router_in("worker")
 
     @router.request_route
@@ -144,9 +142,7 @@ async def test_reply_twice_is_an_error_and_the_first_one_counts(
 
 @pytest.mark.parametrize("first", ["reply", "forward"])
 @pytest.mark.parametrize("second", ["reply", "forward"])
-async def test_a_request_ends_once(
-    autojump_clock: object, lab: Lab, errors: Logged, first: str, second: str
-) -> None:
+async def test_a_request_ends_once(autojump_clock: object, lab: Lab, errors: Logged, first: str, second: str) -> None:
     router = router_in("worker")
 
     @router.request_route
@@ -367,9 +363,7 @@ async def test_a_method_without_a_route_is_answered_405(autojump_clock: object, 
     assert (await alice.ask()).status == 200
 
 
-async def test_what_cannot_be_sent_is_answered_503_and_logged(
-    autojump_clock: object, lab: Lab, warned: Logged
-) -> None:
+async def test_what_cannot_be_sent_is_answered_503_and_logged(autojump_clock: object, lab: Lab, warned: Logged) -> None:
     router = router_in("worker")
     caught: list[str] = []
 
@@ -394,9 +388,7 @@ async def test_what_cannot_be_sent_is_answered_503_and_logged(
 
 
 @everywhere
-async def test_bytes_that_are_not_sip_are_counted_and_dropped(
-    autojump_clock: object, lab: Lab, place: str
-) -> None:
+async def test_bytes_that_are_not_sip_are_counted_and_dropped(autojump_clock: object, lab: Lab, place: str) -> None:
     router = router_in(place)
 
     @router.request_route

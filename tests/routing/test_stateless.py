@@ -11,7 +11,7 @@ from trio_sip.message import model
 from trio_sip.testing import make_request
 
 if TYPE_CHECKING:
-    from tests.conftest import Lab
+    from conftest import Lab
 
 BOB = "sip:bob@10.0.0.3"
 
@@ -82,9 +82,7 @@ async def test_what_must_not_be_routed_is_refused(
 async def test_another_version_is_answered_505(autojump_clock: object, lab: Lab) -> None:
     await lab.serve(answering())
     alice = lab.peer()
-    alice.send(
-        make_request("INFO", "sip:10.0.0.1", source=alice.address).replace(b"SIP/2.0\r\n", b"SIP/3.0\r\n", 1)
-    )
+    alice.send(make_request("INFO", "sip:10.0.0.1", source=alice.address).replace(b"SIP/2.0\r\n", b"SIP/3.0\r\n", 1))
     assert (await alice.answer()).status == 505
 
 
@@ -96,18 +94,14 @@ async def test_a_request_that_comes_back_is_a_loop(autojump_clock: object, lab: 
     assert len([data for data in lab.sent_by("10.0.0.1") if data.startswith(b"INFO")]) == 1
 
 
-async def test_a_request_that_comes_back_from_another_proxy_is_a_loop(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_a_request_that_comes_back_from_another_proxy_is_a_loop(autojump_clock: object, lab: Lab) -> None:
     server = await lab.serve(forwarding("sip:bob@10.0.0.3"))
     alice, proxy = lab.peer(), lab.peer("10.0.0.3")
     proxy.request("INFO", "sip:bob@10.0.0.3", call_id="good")
     await proxy.asked()
     alice.request("INFO", "sip:bob@10.0.0.3")
     asked = await proxy.agent.receive()
-    proxy.send(
-        asked.replace(b"\r\nVia:", b"\r\nVia: SIP/2.0/UDP 10.0.0.3:5060;branch=z9hG4bK-proxy\r\nVia:", 1)
-    )
+    proxy.send(asked.replace(b"\r\nVia:", b"\r\nVia: SIP/2.0/UDP 10.0.0.3:5060;branch=z9hG4bK-proxy\r\nVia:", 1))
     assert (await proxy.answer()).status == 482
     assert server.statistics().routing.forwarded == 2
 
@@ -255,23 +249,17 @@ async def test_a_cancel_and_an_ack_are_forwarded_with_the_branch_of_their_invite
     assert len({one.branch for one in asked}) == 1
 
 
-async def test_a_cancel_need_not_repeat_the_credentials_of_its_invite(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_a_cancel_need_not_repeat_the_credentials_of_its_invite(autojump_clock: object, lab: Lab) -> None:
     """RFC 3261 22.1: a CANCEL cannot be challenged, so many user agents send it without."""
     await lab.serve(forwarding())
     alice, bob = lab.peer(), lab.peer("10.0.0.3")
-    alice.request(
-        "INVITE", BOB, branch="z9hG4bK-one", headers=[("Proxy-Authorization", 'Digest username="alice"')]
-    )
+    alice.request("INVITE", BOB, branch="z9hG4bK-one", headers=[("Proxy-Authorization", 'Digest username="alice"')])
     alice.request("CANCEL", BOB, branch="z9hG4bK-one")
     invite, cancel = await bob.asked(), await bob.asked()
     assert invite.branch == cancel.branch
 
 
-async def test_a_forwarded_request_has_our_via_on_top_and_the_senders_stamped(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_a_forwarded_request_has_our_via_on_top_and_the_senders_stamped(autojump_clock: object, lab: Lab) -> None:
     await lab.serve(forwarding())
     alice, bob = lab.peer(port=5070), lab.peer("10.0.0.3")
     sent = alice.request("INFO", BOB, headers=[("X-Own", "  kept   as it is ")], body=b"hello")

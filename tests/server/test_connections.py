@@ -13,7 +13,7 @@ from trio_sip.testing import make_request, make_response
 from trio_sip.testing.simulated_stream import SimulatedStream
 
 if TYPE_CHECKING:
-    from tests.conftest import Lab
+    from conftest import Lab
 
 SERVER = Address("10.0.0.1", 5060)
 ALICE = Address("10.0.0.2", 5060)
@@ -119,9 +119,7 @@ async def test_a_stream_that_cannot_be_cut_is_answered_and_closed(
     assert server.statistics().connections.open == 0
 
 
-async def test_what_came_before_the_fault_is_answered_over_the_connection(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_what_came_before_the_fault_is_answered_over_the_connection(autojump_clock: object, lab: Lab) -> None:
     await lab.serve(make_router())
     stream = connect(lab)
     await stream.send_all(options(call_id="good") + options(call_id="bad", headers=[("Content-Length", "x")]))

@@ -14,7 +14,7 @@ from trio_sip import Frame, ListenError, Request, Router, RoutesError, Server, W
 from trio_sip.testing import SimulatedNetwork, make_response
 
 if TYPE_CHECKING:
-    from tests.conftest import Lab
+    from conftest import Lab
 
 Logged = Callable[[], list[str]]
 
@@ -84,9 +84,7 @@ async def test_it_listens_on_ipv6(autojump_clock: object, lab: Lab) -> None:
         assert answer.vias[0].received == "2001:db8::2"
 
 
-async def test_a_request_crosses_from_ipv4_to_ipv6_and_its_answer_back(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_a_request_crosses_from_ipv4_to_ipv6_and_its_answer_back(autojump_clock: object, lab: Lab) -> None:
     router = Router()
 
     @router.request_route
@@ -107,9 +105,7 @@ async def test_nothing_to_listen_on_is_an_error(autojump_clock: object) -> None:
         await serve(sleeping(), listen=[], network=SimulatedNetwork())
 
 
-async def test_an_address_in_use_is_an_error_and_the_others_are_given_back(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_an_address_in_use_is_an_error_and_the_others_are_given_back(autojump_clock: object, lab: Lab) -> None:
     lab.network.user_agent("10.0.0.1", 5061)
     with pytest.raises(ListenError, match="in use"):
         await lab.serve(sleeping(), "udp:10.0.0.1:5060", "udp:10.0.0.1:5061")
@@ -169,9 +165,7 @@ async def test_shutdown_lets_what_is_in_work_and_what_waits_finish(autojump_cloc
     lab.network.user_agent("10.0.0.1").close()  # the port is free again
 
 
-async def test_shutdown_answers_503_what_is_not_done_within_the_grace(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_shutdown_answers_503_what_is_not_done_within_the_grace(autojump_clock: object, lab: Lab) -> None:
     ended = trio.Event()
     cleaned: list[str] = []
     server = await run_apart(lab, sleeping(cleaned=cleaned), ended)

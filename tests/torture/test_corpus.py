@@ -320,9 +320,7 @@ async def test_stream(
     assert conversations[0].ended is ends
 
 
-async def test_two_messages_of_one_datagram_are_two_on_a_stream(
-    autojump_clock: object, nursery: trio.Nursery
-) -> None:
+async def test_two_messages_of_one_datagram_are_two_on_a_stream(autojump_clock: object, nursery: trio.Nursery) -> None:
     framer = StreamFramer()
     framer.feed((CORPUS / "rfc4475/dblreq.dat").read_bytes())
     data = b"".join([framer.next_message() or b"", framer.next_message() or b""])
@@ -333,9 +331,7 @@ async def test_two_messages_of_one_datagram_are_two_on_a_stream(
     assert [record.data[:7] for record in network.trace if record.destination == SINK] == [b"INVITE "]
 
 
-async def test_a_body_that_does_not_come_ends_the_connection(
-    autojump_clock: object, nursery: trio.Nursery
-) -> None:
+async def test_a_body_that_does_not_come_ends_the_connection(autojump_clock: object, nursery: trio.Nursery) -> None:
     data = (CORPUS / "rfc4475/clerr.dat").read_bytes()
     assert len(data) < MAX_MESSAGE_BYTES
     network = SimulatedNetwork()

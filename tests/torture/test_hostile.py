@@ -137,16 +137,12 @@ async def test_nor_does_it_when_the_reply_route_fails(
 def _accident(dice: random.Random, data: bytes) -> bytes:
     at = dice.randrange(len(data))
     to = at + dice.randrange(12)
-    piece = dice.choice(
-        [b"\r\n", b"\r", b"\0", b" ", b"\r\n ", b":", b";rport=x", b",", b'"', b"<", b"\\\0", b"\xff"]
-    )
+    piece = dice.choice([b"\r\n", b"\r", b"\0", b" ", b"\r\n ", b":", b";rport=x", b",", b'"', b"<", b"\\\0", b"\xff"])
     return dice.choice([data[:at] + piece + data[at:], data[:at] + data[to:], data[:to] + data[at:]])
 
 
 @pytest.mark.parametrize("router", [_router(), _failing_router()], ids=["sound", "failing"])
-async def test_a_thousand_accidents_end_nothing(
-    router: Router, autojump_clock: object, nursery: trio.Nursery
-) -> None:
+async def test_a_thousand_accidents_end_nothing(router: Router, autojump_clock: object, nursery: trio.Nursery) -> None:
     dice = random.Random(1)
     seeds = [data for data, _ in CASES.values()]
     network = SimulatedNetwork()

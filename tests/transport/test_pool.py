@@ -178,9 +178,7 @@ async def test_the_last_word_is_sent_when_serving_ends(autojump_clock: object, n
     nursery.cancel_scope.cancel()
 
 
-async def test_bytes_that_are_not_sip_end_their_connection_only(
-    autojump_clock: object, nursery: trio.Nursery
-) -> None:
+async def test_bytes_that_are_not_sip_end_their_connection_only(autojump_clock: object, nursery: trio.Nursery) -> None:
     setting = Setting()
     await setting.start(nursery)
     alice, bob = (setting.network.user_agent(f"10.0.0.{n}", transport="tcp") for n in (2, 3))

@@ -188,15 +188,11 @@ async def test_both_families_on_one_port(network: Network) -> None:
 
 async def test_port_in_use(network: Network) -> None:
     port = await network.open_udp(Address("127.0.0.1", 0))
-    with pytest.raises(
-        ListenError, match=r"udp:127\.0\.0\.1:\d+: Address already in use \(is another server"
-    ):
+    with pytest.raises(ListenError, match=r"udp:127\.0\.0\.1:\d+: Address already in use \(is another server"):
         await network.open_udp(port.local)
     port.close()
     listener = await network.open_tcp(Address("127.0.0.1", 0))
-    with pytest.raises(
-        ListenError, match=r"tcp:127\.0\.0\.1:\d+: Address already in use \(is another server"
-    ):
+    with pytest.raises(ListenError, match=r"tcp:127\.0\.0\.1:\d+: Address already in use \(is another server"):
         await network.open_tcp(listener.local)
     listener.close()
 
@@ -207,9 +203,7 @@ async def test_address_of_nobody(network: Network) -> None:
 
 
 @pytest.mark.parametrize("host", LOOPBACKS)
-async def test_tcp_there_and_back_over_one_connection(
-    network: Network, nursery: trio.Nursery, host: str
-) -> None:
+async def test_tcp_there_and_back_over_one_connection(network: Network, nursery: trio.Nursery, host: str) -> None:
     arrived: list[Address] = []
     done = trio.Event()
 
@@ -342,9 +336,7 @@ async def test_resolve_fails(network: Network, monkeypatch: pytest.MonkeyPatch, 
         await network.resolve("example.com")
 
 
-async def test_resolve_is_bounded(
-    network: Network, monkeypatch: pytest.MonkeyPatch, autojump_clock: object
-) -> None:
+async def test_resolve_is_bounded(network: Network, monkeypatch: pytest.MonkeyPatch, autojump_clock: object) -> None:
     async def hang(*_: object, **__: object) -> object:
         return await trio.sleep_forever()
 

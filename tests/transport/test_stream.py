@@ -103,9 +103,7 @@ async def test_good_messages_come_before_the_framing_error(autojump_clock: objec
     assert connection.is_open  # for the answer
 
 
-async def test_what_is_queued_is_written_before_an_orderly_close(
-    autojump_clock: object, nursery: trio.Nursery
-) -> None:
+async def test_what_is_queued_is_written_before_an_orderly_close(autojump_clock: object, nursery: trio.Nursery) -> None:
     connection, peer = connect()
     connection.send(b"answer")
     connection.close()
@@ -158,9 +156,7 @@ async def test_a_peer_that_does_not_read_loses_its_connection(
         await connection.receive_many()
 
 
-async def test_a_blocked_write_is_ended_by_a_full_queue(
-    autojump_clock: object, nursery: trio.Nursery
-) -> None:
+async def test_a_blocked_write_is_ended_by_a_full_queue(autojump_clock: object, nursery: trio.Nursery) -> None:
     connection, _peer = connect(StreamLimits(send_queue_bytes=10))
     never_written(connection)
     connection.send(b"hello")
@@ -199,9 +195,7 @@ async def trickle(peer: Peer, data: bytes, pause: float) -> None:
         await peer.send_all(data[at : at + 1])
 
 
-async def test_a_message_byte_by_byte_does_not_gain_time(
-    autojump_clock: object, nursery: trio.Nursery
-) -> None:
+async def test_a_message_byte_by_byte_does_not_gain_time(autojump_clock: object, nursery: trio.Nursery) -> None:
     connection, peer = connect(StreamLimits(message_timeout=10))
     await peer.send_all(MESSAGE + MESSAGE[:1])
     await connection.receive_many()
@@ -212,9 +206,7 @@ async def test_a_message_byte_by_byte_does_not_gain_time(
     nursery.cancel_scope.cancel()
 
 
-async def test_time_for_a_message_starts_with_its_first_byte(
-    autojump_clock: object, nursery: trio.Nursery
-) -> None:
+async def test_time_for_a_message_starts_with_its_first_byte(autojump_clock: object, nursery: trio.Nursery) -> None:
     connection, peer = connect(StreamLimits(message_timeout=10))
     pause = 9 / len(MESSAGE)
     nursery.start_soon(trickle, peer, MESSAGE + b"\r\n\r\n" + MESSAGE, pause)

@@ -71,9 +71,7 @@ def test_what_the_system_cannot_take_is_lost_and_counted(number: int) -> None:
     assert (sender.counters.sent, sender.counters.send_lost) == (0, 1)
 
 
-@pytest.mark.parametrize(
-    "number", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EMSGSIZE, errno.EPERM, errno.EBADF]
-)
+@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EMSGSIZE, errno.EPERM, errno.EBADF])
 def test_what_will_not_get_better_is_said(number: int) -> None:
     sender = Sender(OSError(number, "because"))
     with pytest.raises(TransportError, match=r"udp 10\.0\.0\.1:5060 to 10\.0\.0\.2:5060: because"):

@@ -12,7 +12,7 @@ from trio_sip import Frame, Request, Response, Router, WorkerGroup
 from trio_sip.testing import make_response
 
 if TYPE_CHECKING:
-    from tests.conftest import Lab
+    from conftest import Lab
 
 Logged = Callable[[], list[str]]
 
@@ -34,9 +34,7 @@ everywhere = pytest.mark.parametrize("place", ["worker", "receive task"])
 
 @everywhere
 @pytest.mark.parametrize("waits_before", [False, True])
-async def test_request_drop_does_not_return(
-    autojump_clock: object, lab: Lab, place: str, waits_before: bool
-) -> None:
+async def test_request_drop_does_not_return(autojump_clock: object, lab: Lab, place: str, waits_before: bool) -> None:
     router = router_in(place)
     reached: list[str] = []
 
@@ -91,9 +89,7 @@ async def test_response_drop_does_not_return_and_it_does_not_go_on(
 
 
 @everywhere
-async def test_children_end_and_clean_up_and_nothing_is_sent(
-    autojump_clock: object, lab: Lab, place: str
-) -> None:
+async def test_children_end_and_clean_up_and_nothing_is_sent(autojump_clock: object, lab: Lab, place: str) -> None:
     router = router_in(place)
     ended: list[str] = []
 
@@ -132,9 +128,7 @@ async def test_children_end_and_clean_up_and_nothing_is_sent(
     assert lab.sent_by("10.0.0.1") == []
 
 
-async def test_a_forward_under_way_in_a_shielded_scope_is_not_sent_after_drop(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_a_forward_under_way_in_a_shielded_scope_is_not_sent_after_drop(autojump_clock: object, lab: Lab) -> None:
     router = router_in("worker")
     lab.network.add_host("bob.example", "10.0.0.3")
 

@@ -13,7 +13,7 @@ from trio_sip import Request, Response, Router, WorkerGroup
 from trio_sip.testing import make_response
 
 if TYPE_CHECKING:
-    from tests.conftest import Lab
+    from conftest import Lab
 
 Logged = Callable[[], list[str]]
 
@@ -142,9 +142,7 @@ async def test_deadline_of_a_response_lets_it_go_on_as_it_came(autojump_clock: o
     assert (answer.status, answer.headers["Server"]) == (200, "bob")
 
 
-async def test_a_final_answer_in_a_finally_block_counts_as_the_answer(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_a_final_answer_in_a_finally_block_counts_as_the_answer(autojump_clock: object, lab: Lab) -> None:
     router = Router(groups=[WorkerGroup("default", deadline=1.0)])
 
     @router.request_route
@@ -225,9 +223,7 @@ async def test_max_age_is_shed_before_any_work(autojump_clock: object, lab: Lab)
     assert (statistics.shed, statistics.timed_out, statistics.processed) == (3, 0, 1)
 
 
-async def test_max_age_counts_for_frames_put_aside_behind_their_call_id(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_max_age_counts_for_frames_put_aside_behind_their_call_id(autojump_clock: object, lab: Lab) -> None:
     await lab.serve(sleeping(WorkerGroup("default", workers=3, max_age=1.0)))
     alice = lab.peer()
     alice.request(call_id="slow", headers=takes(30))
@@ -239,9 +235,7 @@ async def test_max_age_counts_for_frames_put_aside_behind_their_call_id(
 
 
 @pytest.mark.parametrize("limit", [0.1, 0.3, 0.7, 1.1])
-async def test_overdue_frames_are_shed_at_any_moment_of_arrival(
-    autojump_clock: object, lab: Lab, limit: float
-) -> None:
+async def test_overdue_frames_are_shed_at_any_moment_of_arrival(autojump_clock: object, lab: Lab, limit: float) -> None:
     """`arrived + limit - arrived` is not always `limit`. The supervisor must not spin on that."""
     server = await lab.serve(sleeping(WorkerGroup("default", workers=1, max_age=limit)))
     alice = lab.peer()
@@ -253,9 +247,7 @@ async def test_overdue_frames_are_shed_at_any_moment_of_arrival(
     assert server.statistics().groups["default"].shed == 50
 
 
-async def test_a_deadline_passed_on_the_channel_is_counted_as_timed_out(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_a_deadline_passed_on_the_channel_is_counted_as_timed_out(autojump_clock: object, lab: Lab) -> None:
     router = Router(groups=[WorkerGroup("default", workers=1, deadline=0.7)])
 
     @router.request_route
@@ -274,9 +266,7 @@ async def test_a_deadline_passed_on_the_channel_is_counted_as_timed_out(
 
 
 @pytest.mark.parametrize("when_full", ["shed", "refuse"])
-async def test_goodput_stays_level_at_ten_times_the_capacity(
-    autojump_clock: object, lab: Lab, when_full: str
-) -> None:
+async def test_goodput_stays_level_at_ten_times_the_capacity(autojump_clock: object, lab: Lab, when_full: str) -> None:
     """Four workers at 20 ms: 200 a second. 2000 a second come for three seconds."""
     good: list[float] = []
     router = Router(
@@ -316,9 +306,7 @@ async def test_goodput_stays_level_at_ten_times_the_capacity(
 
 
 async def test_after_overload_everything_is_answered_again(autojump_clock: object, lab: Lab) -> None:
-    server = await lab.serve(
-        sleeping(WorkerGroup("default", workers=2, queue=8, when_full="shed", max_age=0.5))
-    )
+    server = await lab.serve(sleeping(WorkerGroup("default", workers=2, queue=8, when_full="shed", max_age=0.5)))
     alice = lab.peer()
     for number in range(200):
         alice.request(call_id=f"call-{number}", headers=takes(0.05))
@@ -365,9 +353,7 @@ async def test_a_full_group_leaves_the_others_their_latency(autojump_clock: obje
 
 
 async def test_statistics_are_exact_after_a_mixed_run(autojump_clock: object, lab: Lab) -> None:
-    router = Router(
-        groups=[WorkerGroup("default", workers=4, queue=10, when_full="shed", deadline=5.0, max_age=2.0)]
-    )
+    router = Router(groups=[WorkerGroup("default", workers=4, queue=10, when_full="shed", deadline=5.0, max_age=2.0)])
 
     @router.request_route
     async def request_route(request: Request) -> None:

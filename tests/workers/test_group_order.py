@@ -14,7 +14,7 @@ from trio_sip import Frame, Request, Response, Router, Server, WorkerGroup
 from trio_sip.testing import make_response
 
 if TYPE_CHECKING:
-    from tests.conftest import Lab, Peer
+    from conftest import Lab, Peer
 
 Logged = Callable[[], list[str]]
 
@@ -117,9 +117,7 @@ async def test_one_call_id_runs_one_at_a_time_in_arrival_order(autojump_clock: o
     assert work.most_at_once == 1
 
 
-async def test_what_arrives_while_others_are_put_aside_stays_behind_them(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_what_arrives_while_others_are_put_aside_stays_behind_them(autojump_clock: object, lab: Lab) -> None:
     work = work_for(WorkerGroup("g", workers=4, max_age=60))
     await lab.serve(work.router)
     alice = lab.peer()
@@ -174,9 +172,7 @@ async def test_not_ordered_runs_one_call_id_side_by_side(autojump_clock: object,
     assert work.most_at_once == 4
 
 
-async def test_order_survives_a_route_that_raises_drops_or_times_out(
-    autojump_clock: object, lab: Lab
-) -> None:
+async def test_order_survives_a_route_that_raises_drops_or_times_out(autojump_clock: object, lab: Lab) -> None:
     router = Router(groups=[WorkerGroup("default", workers=3, deadline=5.0, max_age=60)])
     begun: list[int] = []
 
@@ -318,9 +314,7 @@ async def test_when_full_refuse_leaves_it_to_the_script(autojump_clock: object, 
     assert told == [True, False]
 
 
-async def test_when_full_shed_answers_and_delegate_says_yes(
-    autojump_clock: object, lab: Lab, warned: Logged
-) -> None:
+async def test_when_full_shed_answers_and_delegate_says_yes(autojump_clock: object, lab: Lab, warned: Logged) -> None:
     router = Router(groups=[WorkerGroup("default", workers=1, queue=1, when_full="shed")])
     told: list[bool] = []
 
@@ -371,9 +365,7 @@ async def test_responses_of_a_call_do_not_overtake_one_another(autojump_clock: o
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_whatever_happens_each_message_has_one_end_in_order(
-    autojump_clock: object, lab: Lab, seed: int
-) -> None:
+async def test_whatever_happens_each_message_has_one_end_in_order(autojump_clock: object, lab: Lab, seed: int) -> None:
     """A random mix of routes that reply, wait, raise, drop and are late, while the group is resized."""
     dice = random.Random(seed)
     group = WorkerGroup("default", workers=3, queue=20, when_full="shed", deadline=3.0, max_age=1.5)

@@ -106,9 +106,7 @@ def options(
 def serve(
     routes: Routes,
     listen: Listen = list(DEFAULT_LISTEN),  # noqa: B006  (typer copies it)
-    log_level: Annotated[
-        LogLevel, typer.Option(help="Log from this level up, on standard error.")
-    ] = LogLevel.INFO,
+    log_level: Annotated[LogLevel, typer.Option(help="Log from this level up, on standard error.")] = LogLevel.INFO,
     log_format: Annotated[LogFormat, typer.Option(help="Log as lines of text or as JSON.")] = LogFormat.TEXT,
     grace: Annotated[
         float,

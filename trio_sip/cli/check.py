@@ -19,9 +19,7 @@ def describe_router(router: Router, listen: Sequence[ListenAddress]) -> str:
     tables = (
         table("groups", _GROUP_TITLES, list(_groups(router))),
         table("routes", ("on", "method", "function", "place"), list(_routes(router))),
-        table(
-            "listeners", ("transport", "address"), [(each.transport, str(each.address)) for each in listen]
-        ),
+        table("listeners", ("transport", "address"), [(each.transport, str(each.address)) for each in listen]),
     )
     return "\n\n".join(tables)
 

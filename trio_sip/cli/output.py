@@ -49,7 +49,5 @@ def table(heading: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) ->
         return f"{heading}: none"
     lines = [titles, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
-    written = (
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
-    )
+    written = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     return "\n".join([heading, *(f"  {line}".rstrip() for line in written)])

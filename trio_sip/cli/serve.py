@@ -51,9 +51,7 @@ class ServerRun(trio.TaskStatus[Server]):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._obey, signals, nursery.cancel_scope)
                     try:
-                        await serve(
-                            self._router, listen=self._listen, watchdog=self._watchdog, task_status=self
-                        )
+                        await serve(self._router, listen=self._listen, watchdog=self._watchdog, task_status=self)
                     except ListenError as error:  # out of the nursery, which would wrap it
                         failure = error
                     nursery.cancel_scope.cancel()

@@ -1,7 +1,7 @@
 """A frame: the raw bytes of one message as they came off the wire, with where they came from and when.
 
-This is what pre-routing looks at. A frame answers `method`, `call_id` and the like from its bytes, when asked. What can be
-done with it is done by whoever received it, the `Receiver`.
+This is what pre-routing looks at. A frame answers `method`, `call_id` and the like from its bytes, when asked. What
+can be done with it is done by whoever received it, the `Receiver`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Frame:
 
     __slots__ = ("_arrived", "_data", "_done", "_flow", "_receiver", "_xdata")
 
-    # Read-only for scripts: nothing that pre-routing does to a frame reaches the worker. The receive task and the workers,
-    # which see every message, read the attributes themselves.
+    # Read-only for scripts: nothing that pre-routing does to a frame reaches the worker. The receive task and the
+    # workers, which see every message, read the attributes themselves.
 
     def __init__(self, data: bytes, flow: Flow, arrived: float, receiver: Receiver) -> None:
         self._data = data
@@ -109,9 +109,10 @@ class Frame:
     def delegate(self, group: str, xdata: object = None) -> bool:
         """Put this frame on the channel of a worker group; Kamailio's `sworker_task`. Returns at once.
 
-        True: the frame is the group's now, and is not processed here, whatever else happens. False: the group is unknown,
-        full or closed, or the frame was delegated before; a warning says which, and processing continues here.
-        `group` may hold pseudo-variables (`"shard-$si"`). `xdata` reaches the route as `request.xdata`; nothing else does.
+        True: the frame is the group's now, and is not processed here, whatever else happens. False: the group is
+        unknown, full or closed, or the frame was delegated before; a warning says which, and processing continues
+        here. `group` may hold pseudo-variables (`"shard-$si"`). `xdata` reaches the route as `request.xdata`; nothing
+        else does.
         """
         return self._receiver.delegate(self, group, xdata)
 

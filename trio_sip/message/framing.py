@@ -30,9 +30,7 @@ _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 # Content-Length  =  ( "Content-Length" / "l" ) HCOLON 1*DIGIT
 # HCOLON          =  *( SP / HTAB ) ":" SWS
 # The value runs to the first CRLF that is not the beginning of a folded line.
-_CONTENT_LENGTH = re.compile(
-    rb"\r\n(?:content-length|l)[ \t]*+:([^\r]*+(?:\r(?!\n(?![ \t]))[^\r]*+)*)", re.IGNORECASE
-)
+_CONTENT_LENGTH = re.compile(rb"\r\n(?:content-length|l)[ \t]*+:([^\r]*+(?:\r(?!\n(?![ \t]))[^\r]*+)*)", re.IGNORECASE)
 
 # LWS  =  [*WSP CRLF] 1*WSP
 _LENGTH_VALUE = re.compile(rb"(?:[ \t]|\r\n[ \t])*0*+([0-9]*+)(?<=[0-9])(?:[ \t]|\r\n[ \t])*")

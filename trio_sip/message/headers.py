@@ -2,7 +2,8 @@
 
 A header keeps its raw line: its case, its folds, its place. Only a line that is changed is written anew, as
 `Name: value`. Names compare without case, and a compact form is the same name as its long form (RFC 3261 7.3.3).
-Values are handed out as `str`, folded lines joined, decoded as UTF-8 with `surrogateescape`, so that every byte survives.
+Values are handed out as `str`, folded lines joined, decoded as UTF-8 with `surrogateescape`, so that every byte
+survives.
 
 >>> headers = Headers()
 >>> headers.add("Subject", "lunch")
@@ -44,7 +45,7 @@ COMPACT_FORMS = {
 }
 
 _LONGEST_REMEMBERED = 64  # bytes of a header name, so that what is remembered is bounded
-# token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )
+# token: one or more of alphanum - . ! % * _ + ` ' ~
 _TOKEN = re.compile(rb"[0-9A-Za-z\-.!%*_+`'~]++")
 # Folding: a line break before SP or HT is white space (RFC 3261 7.3.1).
 # The look-behind keeps a long run of blanks linear.

@@ -53,8 +53,8 @@ class Message:
     plain_via: bool
     """Whether the topmost Via stands alone on its line and has nothing out of the ordinary: `shapes.PLAIN_VIA`."""
     regular: bool
-    """Whether a shape has read it and found nothing that needs a second look: a plain Via with a branch, Max-Forwards not
-    0, no Route, no Proxy-Require, one Via."""
+    """Whether a shape has read it and found nothing that needs a second look: a plain Via with a branch, Max-Forwards
+    not 0, no Route, no Proxy-Require, one Via."""
     body_at: int
     body_end: int
     _headers: Headers | None
@@ -295,7 +295,8 @@ class Response(Message):
     """The reason phrase; it may be empty."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.status} {self.reason} CSeq={self.cseq_number} {self.method} Call-ID={self.call_id!r}>"
+        name = type(self).__name__
+        return f"<{name} {self.status} {self.reason} CSeq={self.cseq_number} {self.method} Call-ID={self.call_id!r}>"
 
 
 def missing(name: str) -> RemoteProtocolError:

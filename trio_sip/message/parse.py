@@ -1,15 +1,15 @@
 """Bytes to messages.
 
-`parse(data)` gives a `Request` or a `Response`, or raises `RemoteProtocolError` with the status to answer; no bytes give
-anything else. One datagram is one message: what follows Content-Length is dropped, and too little is an error
+`parse(data)` gives a `Request` or a `Response`, or raises `RemoteProtocolError` with the status to answer; no bytes
+give anything else. One datagram is one message: what follows Content-Length is dropped, and too little is an error
 (RFC 3261 18.3).
 
 Strict where smuggling starts: bare CR or LF, NUL, a header line without colon, two Content-Lengths. Liberal where
 RFC 4475 asks for it: folded lines, white space before the colon, compact forms, any order, control characters that a
 quoted-pair escapes.
 
-A message whose header names stand in a well-known order is read by a `Shape` in one regular expression; everything else,
-and everything a shape refuses, by `_read_head` here. Both fill in the same fields with the same values.
+A message whose header names stand in a well-known order is read by a `Shape` in one regular expression; everything
+else, and everything a shape refuses, by `_read_head` here. Both fill in the same fields with the same values.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CONTROLS = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"
 _NOT_CONTROLS = bytes(octet for octet in range(256) if octet not in _CONTROLS)
 # quoted-pair = "\" (%x00-09 / %x0B-0C / %x0E-7F)
 _QUOTED_PAIR = re.compile(rb"\\[\x00-\x09\x0b\x0c\x0e-\x7f]")
-# Method = 1*token-char
+# Method: a token
 _METHOD = re.compile(rb"[0-9A-Za-z\-.!%*_+`'~]++")
 # Status-Line = SIP-Version SP Status-Code SP Reason-Phrase CRLF
 _STATUS_LINE = re.compile(rb"(SIP/\d++\.\d++) ([1-6]\d\d) (.*+)", re.IGNORECASE | re.DOTALL)

@@ -1,7 +1,8 @@
 """Looking at the bytes of a message without parsing it.
 
-Pre-routing and shedding need a method, a Call-ID, a few header lines, and must not pay for a parse. What is found here is
-what the parser would find in a well-formed message; of a malformed one it is a guess, and nothing here raises.
+Pre-routing and shedding need a method, a Call-ID, a few header lines, and must not pay for a parse. What is found
+here is what the parser would find in a well-formed message; of a malformed one it is a guess, and nothing here
+raises.
 """
 
 from __future__ import annotations

@@ -48,7 +48,16 @@ def salvage_request(request: Request, data: bytes) -> bool:
     to_value = found["to"][0]
     to_tag = b"" if _TAG.search(to_value) else None
     from_value = found["from"][0]
-    request.facts = (*via, from_value, _tag_of(from_value), to_value, to_tag, found["call-id"][0], found["cseq"][0], *(None,) * 9)
+    request.facts = (
+        *via,
+        from_value,
+        _tag_of(from_value),
+        to_value,
+        to_tag,
+        found["call-id"][0],
+        found["cseq"][0],
+        *(None,) * 9,
+    )
     request.data = data
     request.method = method
     request.match = None

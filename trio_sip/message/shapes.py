@@ -1,17 +1,19 @@
 """Reading a message in one regular expression, where its header names stand in an order seen before.
 
-A user agent writes its headers in the same order every time. A `Shape` is one such order, compiled: it checks the head of
-a message, refuses control characters, and captures at one match what a router needs. That takes a third of the time of
-`trio_sip.message.parse`, which stays the authority:
+A user agent writes its headers in the same order every time. A `Shape` is one such order, compiled: it checks the
+head of a message, refuses control characters, and captures at one match what a router needs. That takes a third of
+the time of `trio_sip.message.parse`, which stays the authority:
 
 - a shape is compiled from a message the general reader has accepted, and is kept only if it reads that message alike;
-- what a shape does not match goes to the general reader, so a shape can make a message faster, never accept or refuse it;
+- what a shape does not match goes to the general reader, so a shape can make a message faster, never accept or refuse
+  it;
 - a Via or an address that is out of the ordinary is captured whole and read by the general rules;
 - compiling takes about a millisecond, so an order must have been seen `LEARN_AFTER` times, and the more often the more
   shapes have been compiled: a flood of new orders costs nothing noticeable.
 
 What is remembered of it by its value (URI, addresses, sent-by) is short in a shape, so that what is remembered stays
-bounded; longer ones are left to the general reader. The patterns use possessive classes but no possessive groups, which CPython before 3.11.5 gets wrong.
+bounded; longer ones are left to the general reader. The patterns use possessive classes but no possessive groups,
+which CPython before 3.11.5 gets wrong.
 """
 
 from __future__ import annotations
@@ -40,14 +42,14 @@ __all__ = [
     "Layout",
     "Shape",
     "Shapes",
-    "read_request",
     "read_address",
+    "read_request",
     "read_response",
     "sent_by_address",
 ]
 
 LEARN_AFTER = 8
-"""How often an order is seen before it is compiled; once more that often for every `LEARN_AFTER` shapes compiled so far."""
+"""How often an order is seen before it is compiled; that often again for every `LEARN_AFTER` shapes compiled before."""
 MAX_SHAPES = 256
 """Orders kept; all are forgotten when there are more."""
 MAX_CANDIDATES = 256
@@ -335,7 +337,8 @@ def _take_odd(message: Message, facts: tuple[Any, ...]) -> None:
 
 
 _METHODS = {
-    name.encode(): name for name in ("ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "REGISTER")
+    name.encode(): name
+    for name in ("ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "REGISTER")
 }
 
 

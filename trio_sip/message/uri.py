@@ -72,9 +72,7 @@ _HEADERS = rf"{_HNAME}={_HVALUE}(?:&{_HNAME}={_HVALUE})*"
 # SIP-URI   =  "sip:" [ userinfo ] hostport uri-parameters [ headers ]
 # userinfo  =  ( user / telephone-subscriber ) [ ":" password ] "@"
 # hostport  =  host [ ":" port ]
-_SIP_REST = re.compile(
-    rf"(?:({_USER})(?::({_PASSWORD}))?@)?({HOST})(?::({PORT}))?({_PARAMETERS})(?:\?({_HEADERS}))?"
-)
+_SIP_REST = re.compile(rf"(?:({_USER})(?::({_PASSWORD}))?@)?({HOST})(?::({PORT}))?({_PARAMETERS})(?:\?({_HEADERS}))?")
 
 # telephone-uri         =  "tel:" telephone-subscriber
 # telephone-subscriber  =  global-number / local-number

@@ -60,9 +60,7 @@ TTL_MAXIMUM = 255
 # via-parm           =  sent-protocol LWS sent-by *( SEMI via-params )
 # sent-protocol      =  protocol-name SLASH protocol-version SLASH transport
 # sent-by            =  host [ COLON port ]
-_SENT = re.compile(
-    rf"{OWS}({TOKEN}){OWS}/{OWS}({TOKEN}){OWS}/{OWS}({TOKEN}){RWS}({HOST})(?:{OWS}:{OWS}({PORT}))?{OWS}"
-)
+_SENT = re.compile(rf"{OWS}({TOKEN}){OWS}/{OWS}({TOKEN}){OWS}/{OWS}({TOKEN}){RWS}({HOST})(?:{OWS}:{OWS}({PORT}))?{OWS}")
 
 # name-addr  =  [ display-name ] LAQUOT addr-spec RAQUOT
 _NAME_ADDR = re.compile(rf"{OWS}(?:({QUOTED_STRING})|({DISPLAY_NAME}))?{OWS}<([^<>]*+)>(.*+)", re.DOTALL)
@@ -342,9 +340,7 @@ def _parse_name_addr(text: str) -> NameAddr:
     else:
         name, address, tail = "", spec.strip(WSP), semicolon + rest
         if "?" in address or "," in address:
-            raise RemoteProtocolError(
-                f"address {shown(text)} has to be in angle brackets because of its '?' or ','"
-            )
+            raise RemoteProtocolError(f"address {shown(text)} has to be in angle brackets because of its '?' or ','")
     parameters = parse_parameters(tail)
     _refuse_duplicates(parameters, _SINGLE_IN_NAME_ADDR, "address")
     return NameAddr(name, Uri.parse(address), parameters)
@@ -356,13 +352,9 @@ _name_addr_remembered = lru_cache(maxsize=VALUE_CACHE_SIZE)(_parse_name_addr)
 def _malformed_name_addr(text: str) -> RemoteProtocolError:
     before = text.partition("<")[0].strip(WSP)
     if before.startswith('"'):
-        return RemoteProtocolError(
-            f"address {shown(text)}: its display name is not a quoted string before <...>"
-        )
+        return RemoteProtocolError(f"address {shown(text)}: its display name is not a quoted string before <...>")
     if before:
-        return RemoteProtocolError(
-            f"address {shown(text)}: its display name needs quotes, or its '<' is not closed"
-        )
+        return RemoteProtocolError(f"address {shown(text)}: its display name needs quotes, or its '<' is not closed")
     return RemoteProtocolError(f"address {shown(text)}: its '<' is not closed")
 
 

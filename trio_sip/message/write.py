@@ -1,7 +1,7 @@
 """Messages to bytes.
 
-`write_reply` makes a response to a request from the request's own raw values (RFC 3261 8.2.6.2); `write_message` writes a
-request or response as it stands now.
+`write_reply` makes a response to a request from the request's own raw values (RFC 3261 8.2.6.2); `write_message`
+writes a request or response as it stands now.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _one_line_remembered = lru_cache(maxsize=2048)(_one_line)
 
 
 def write_message(message: Request | Response) -> bytes:
-    """The message as it stands: untouched header lines byte for byte, in order; Content-Length always there and right."""
+    """The message as it stands: untouched header lines byte for byte, in order; Content-Length always right."""
     return assemble(message, message.headers.lines.copy())
 
 

@@ -1,9 +1,9 @@
 """The branch a request is forwarded with, and the loop it can be recognised by (RFC 3261 16.6 item 8, 16.11, RFC 5393).
 
-A branch is `z9hG4bK`, a keyed digest of what makes the request's transaction one (so that a retransmission, its CANCEL and
-the ACK of its failure get the same), a dot, and a checksum of what it was routed by. A request that comes back and was to
-be routed by the same again is a loop; with another Request-URI it is a spiral, and allowed. The checksum keeps no secret:
-whoever forges one only has his own request refused.
+A branch is `z9hG4bK`, a keyed digest of what makes the request's transaction one (so that a retransmission, its
+CANCEL and the ACK of its failure get the same), a dot, and a checksum of what it was routed by. A request that comes
+back and was to be routed by the same again is a loop; with another Request-URI it is a spiral, and allowed. The
+checksum keeps no secret: whoever forges one only has his own request refused.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def _routing_part(via: Via) -> str:
 
 
 def _routed_by(request: Request) -> bytes:
-    # Not Proxy-Require and credentials, which RFC 5393 would have: a CANCEL does not repeat them, and needs this branch.
+    # Not Proxy-Require and credentials, which RFC 5393 would have: a CANCEL does not repeat them, and needs this
+    # branch.
     parts = [
         request.received_uri,
         request.call_id_value,

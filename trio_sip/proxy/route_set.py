@@ -1,4 +1,4 @@
-"""Route headers: those that lead here are taken off, the next one says where to go (RFC 3261 16.4, 16.6 items 6 and 7)."""
+"""Route headers: those that lead here are taken off, the next one says where to go (RFC 3261 16.4, 16.6)."""
 
 from __future__ import annotations
 
@@ -95,7 +95,10 @@ def _take_route(request: Request, which: int) -> NameAddr:
 
 
 def _replace(headers: Headers, at: int, value: str) -> None:
-    """Write a Route line anew. What it holds came from the peer: an escaped NUL cannot be written, and is the peer's."""
+    """Write a Route line anew.
+
+    What it holds came from the peer: an escaped NUL cannot be written, and is the peer's.
+    """
     try:
         headers.replace_line(at, "Route", value)
     except LocalProtocolError as error:

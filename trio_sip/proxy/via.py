@@ -1,7 +1,7 @@
 """What is done to a Via, and what a Via says about where a response goes.
 
-`received` and `rport` are written into the topmost Via of a request by whoever received it (RFC 3261 18.2.1, RFC 3581 4);
-what the sender put there itself is never believed.
+`received` and `rport` are written into the topmost Via of a request by whoever received it (RFC 3261 18.2.1, RFC 3581
+4); what the sender put there itself is never believed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from trio_sip.address import DEFAULT_PORT, Address, is_ip_address
 from trio_sip.message.model import Message
 from trio_sip.message.values import Via
 
-__all__ = ["ResponseTarget", 
+__all__ = [
+    "ResponseTarget",
     "further_vias",
     "reply_address",
     "response_target",

@@ -166,9 +166,7 @@ def _find_router(module: ModuleType, wanted: _Spec) -> Router:
     router = vars(module)[name]
     if not isinstance(router, Router):
         kind = "the class Router itself" if router is Router else f"a {type(router).__name__}"
-        raise RoutesError(
-            f"{name} has to be a trio_sip.Router, as in '{name} = Router()', and is {kind}", file
-        )
+        raise RoutesError(f"{name} has to be a trio_sip.Router, as in '{name} = Router()', and is {kind}", file)
     try:
         router.check()
     except RoutesError as error:

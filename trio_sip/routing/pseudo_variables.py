@@ -1,7 +1,7 @@
 """Kamailio's pseudo-variables, in log lines and in group names: `"[$Tf] $rm from [$si:$sp]"`.
 
-A format is compiled once. What is taken from the message is taken from its bytes, so a frame that was never parsed can be
-logged as well. What is not there is `<null>`, as Kamailio prints it.
+A format is compiled once. What is taken from the message is taken from its bytes, so a frame that was never parsed
+can be logged as well. What is not there is `<null>`, as Kamailio prints it.
 """
 
 from __future__ import annotations
@@ -128,4 +128,6 @@ def _getter(match: re.Match[str]) -> str | Getter:
         return lambda frame: peek_header(frame.data, header)
     if name in PSEUDO_VARIABLES:
         return PSEUDO_VARIABLES[name]
-    raise RoutesError(f"${name} is not a pseudo-variable; known are {', '.join('$' + n for n in PSEUDO_VARIABLES)}, $hdr(name), $$")
+    raise RoutesError(
+        f"${name} is not a pseudo-variable; known are {', '.join('$' + n for n in PSEUDO_VARIABLES)}, $hdr(name), $$"
+    )

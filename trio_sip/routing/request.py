@@ -87,11 +87,11 @@ class Request(model.Request):
     ) -> None:
         """Answer it, back over the flow it came on (RFC 3261 8.2.6, 18.2.2). Does not wait.
 
-        The To tag is the same for a retransmission. `headers` are (name, value) pairs; a `body` wants a Content-Type among
-        them. Provisional answers (1xx) may be many, the final one is the last.
+        The To tag is the same for a retransmission. `headers` are (name, value) pairs; a `body` wants a Content-Type
+        among them. Provisional answers (1xx) may be many, the final one is the last.
 
-        Raises `LocalProtocolError` for an ACK, for a second final answer, after `forward`, and for values that would not be
-        SIP. After `drop` nothing is sent.
+        Raises `LocalProtocolError` for an ACK, for a second final answer, after `forward`, and for values that would
+        not be SIP. After `drop` nothing is sent.
         """
         if self._ended is not None and self._was_dropped(f"answered {status}"):
             return
@@ -130,8 +130,8 @@ class Request(model.Request):
         `target` becomes the Request-URI. The next hop is the topmost Route, where there is one, else the Request-URI.
         Waits only for a name to be resolved or a connection to be opened.
 
-        Raises `TransportError` where it cannot be sent, and the route may try elsewhere; `RemoteProtocolError` (483) where
-        Max-Forwards is 0; `LocalProtocolError` where it was answered or forwarded already.
+        Raises `TransportError` where it cannot be sent, and the route may try elsewhere; `RemoteProtocolError` (483)
+        where Max-Forwards is 0; `LocalProtocolError` where it was answered or forwarded already.
         """
         if self._was_dropped("forwarded"):
             return
@@ -157,7 +157,7 @@ class Request(model.Request):
         await self._slot.drop()
 
     def own_tag(self) -> bytes:
-        """The To tag our answers to this request carry: the same for a retransmission and for the ACK of that answer."""
+        """The To tag of our answers to this request: the same for a retransmission and for the ACK of an answer."""
         return self._core.identifiers.digest(self.call_id_value + (self.from_tag or b""))
 
     def refuse(self, error: RemoteProtocolError) -> None:

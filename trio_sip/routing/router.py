@@ -45,8 +45,8 @@ class Router:
     ... async def request_route(request):
     ...     request.reply(404)
 
-    Without pre-routing, every frame is delegated to a group named `default`, which sheds when it is full, and which is made
-    where `groups` has none. `in_place_deadline`: seconds a route may take in the receive task.
+    Without pre-routing, every frame is delegated to a group named `default`, which sheds when it is full, and which
+    is made where `groups` has none. `in_place_deadline`: seconds a route may take in the receive task.
     """
 
     def __init__(self, groups: Iterable[WorkerGroup] = (), *, in_place_deadline: float = 0.25) -> None:
@@ -64,7 +64,10 @@ class Router:
         self.routes = Routes()
 
     def pre_routing(self, function: _P) -> _P:
-        """Declare what the receive task runs on each frame, once, before anything else. A plain `def`: it cannot wait."""
+        """Declare what the receive task runs on each frame, once, before anything else.
+
+        A plain `def`: it cannot wait.
+        """
         _check(function, "pre_routing", "frame", asynchronous=False)
         if self.routes.pre is not None:
             raise _twice(function, "pre_routing", self.routes.pre)
@@ -110,7 +113,9 @@ class Router:
     def check(self) -> None:
         """Raise `RoutesError` where this router cannot be served."""
         if self.routes.plain is None and not self.routes.requests:
-            raise RoutesError("the router has no request_route: nothing would ever be answered. Declare one with @router.request_route")
+            raise RoutesError(
+                "the router has no request_route: nothing would be answered. Declare one with @router.request_route"
+            )
 
     def groups_to_run(self) -> tuple[WorkerGroup, ...]:
         """The groups to start: those declared, and `default` where it is needed."""
@@ -118,7 +123,9 @@ class Router:
             return self.groups
         declared = {group.name: group for group in self.groups}
         # There is no script to decide what becomes of a frame it refuses.
-        declared[DEFAULT_GROUP] = attrs.evolve(declared.get(DEFAULT_GROUP, WorkerGroup(DEFAULT_GROUP)), when_full="shed")
+        declared[DEFAULT_GROUP] = attrs.evolve(
+            declared.get(DEFAULT_GROUP, WorkerGroup(DEFAULT_GROUP)), when_full="shed"
+        )
         return tuple(declared.values())
 
     def __repr__(self) -> str:
@@ -131,27 +138,31 @@ def _check(function: Any, what: str, argument: str, *, asynchronous: bool) -> No
     if asynchronous and not inspect.iscoroutinefunction(function):
         raise _error(
             function,
-            f"{what} has to be 'async def {function.__name__}({argument})': a plain function would hold the event loop, and "
-            "with it all other calls, for as long as it runs. Code that blocks (a database driver, a file) goes into a "
-            "thread: await trio.to_thread.run_sync(function)",
+            f"{what} has to be 'async def {function.__name__}({argument})': a plain function would hold the event "
+            "loop, and with it all other calls, for as long as it runs. Code that blocks (a driver, a file) goes "
+            "into a thread: await trio.to_thread.run_sync(function)",
         )
     if not asynchronous and inspect.iscoroutinefunction(function):
         raise _error(
             function,
-            f"{what} has to be a plain 'def {function.__name__}({argument})': it runs in the receive task and must not wait. "
-            "Whatever waits belongs into a request_route, in a worker group",
+            f"{what} has to be a plain 'def {function.__name__}({argument})': it runs in the receive task and must not "
+            "wait. Whatever waits belongs into a request_route, in a worker group",
         )
     try:
         inspect.signature(function).bind(None)
     except TypeError:
-        raise _error(function, f"{what} is called with one argument, the {argument}: 'def {function.__name__}({argument})'") from None
+        raise _error(
+            function, f"{what} is called with one argument, the {argument}: 'def {function.__name__}({argument})'"
+        ) from None
     except ValueError:
         pass  # a builtin without signature
 
 
 def _twice(function: Any, what: str, other: Any) -> RoutesError:
     line = getattr(getattr(other, "__code__", None), "co_firstlineno", "?")
-    return _error(function, f"the router has a {what} already (line {line}); there is one, and it may call other functions")
+    return _error(
+        function, f"the router has a {what} already (line {line}); there is one, and it may call other functions"
+    )
 
 
 def _error(function: Any, message: str) -> RoutesError:

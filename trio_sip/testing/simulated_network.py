@@ -165,9 +165,7 @@ class SimulatedNetwork:
     def bind_udp(self, address: Address, wakeup: Wakeup | None = None) -> SimulatedUdpPort:
         """Bind a port of anybody's. Raises `ListenError`."""
         local = self._bindable("udp", address, self._ports)
-        port = SimulatedUdpPort(
-            local, self._carry_datagram, lambda port: self._forget_port(port.local), wakeup
-        )
+        port = SimulatedUdpPort(local, self._carry_datagram, lambda port: self._forget_port(port.local), wakeup)
         self._ports[local] = port
         return port
 
@@ -184,9 +182,7 @@ class SimulatedNetwork:
         It is reset if nobody listens, and mute across a partition.
         """
         local = self._numbered(local)
-        near, far = make_streams(
-            local, remote, self.conditions, self._carry_segment, self._forget_stream, wakeup
-        )
+        near, far = make_streams(local, remote, self.conditions, self._carry_segment, self._forget_stream, wakeup)
         self._streams |= {near: None, far: None}
         listener = self._listeners.get(remote)
         if self._is_apart(local, remote):
@@ -231,9 +227,7 @@ class SimulatedNetwork:
     def _bindable(self, transport: str, address: Address, taken: object) -> Address:
         local = self._numbered(address)
         if reason := why_unreachable(local):
-            raise ListenError(
-                f"cannot listen on {transport}:{address}: {reason}; a simulated port has one address"
-            )
+            raise ListenError(f"cannot listen on {transport}:{address}: {reason}; a simulated port has one address")
         if local in (self._ports if transport == "udp" else self._listeners):
             raise ListenError(f"cannot listen on {transport}:{address}: address already in use")
         return local

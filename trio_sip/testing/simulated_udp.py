@@ -60,9 +60,7 @@ class SimulatedUdpPort:
 
     def receive_nowait(self) -> list[tuple[bytes, Flow]]:
         """What has arrived, at most `MAX_BURST` datagrams."""
-        batch: list[tuple[bytes, Flow]] = [
-            (data, self._flows[source]) for data, source in self.inbox.take(MAX_BURST)
-        ]
+        batch: list[tuple[bytes, Flow]] = [(data, self._flows[source]) for data, source in self.inbox.take(MAX_BURST)]
         self._counters.received += len(batch)
         return batch
 

@@ -61,20 +61,16 @@ class Egress:
         if known is None:
             if len(self._ours) >= _MAX_KNOWN:
                 self._ours.clear()
-            known = self._ours[address] = any(
-                self._covers(local, address) for local in (*self._udp, *self._tcp)
-            )
+            known = self._ours[address] = any(self._covers(local, address) for local in (*self._udp, *self._tcp))
         return known
 
     def _covers(self, local: Address, address: Address) -> bool:
         if local.port != address.port:
             return False
-        return local.host == address.host or (
-            local.host in _WILDCARDS and self._network.is_local(address.host)
-        )
+        return local.host == address.host or (local.host in _WILDCARDS and self._network.is_local(address.host))
 
     def sent_by(self, flow: Flow) -> Address:
-        """What our Via names when a message leaves by this flow: an address that listens and that the peer can reach."""
+        """What our Via names when a message leaves by this flow: an address that listens and can be reached."""
         known = self._sent_by.get(flow)
         if known is None:
             if len(self._sent_by) >= _MAX_KNOWN:
@@ -123,16 +119,17 @@ class Egress:
     async def _resolve(self, host: str) -> str:
         with trio.move_on_after(RESOLVE_SECONDS):
             return (await self._network.resolve(host))[0]
-        raise TransportError(
-            f"no answer within {RESOLVE_SECONDS:g} s to the question for the address of {host!r}"
-        )
+        raise TransportError(f"no answer within {RESOLVE_SECONDS:g} s to the question for the address of {host!r}")
 
     def is_connected(self, remote: Address) -> bool:
         """Whether a connection to that address is open."""
         return self._pool.find(remote) is not None
 
     def send_soon(self, transport: str, remote: Address, data: bytes, like: Flow | None = None) -> None:
-        """Send to an address without waiting: at once where a flow is there, else as soon as one is. Failures are counted."""
+        """Send to an address without waiting: at once where a flow is there, else as soon as one is.
+
+        Failures are counted.
+        """
         try:
             if is_ip_address(remote.host):
                 flow = self.udp_flow(remote, like) if transport == "udp" else self._pool.find(remote)

@@ -129,9 +129,7 @@ def _kernel_drops(port: socket.socket) -> int:
     if sys.platform != "linux":
         return 0
     try:
-        values: tuple[int, ...] = _MEMINFO.unpack(
-            port.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
-        )
+        values: tuple[int, ...] = _MEMINFO.unpack(port.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
     except (OSError, struct.error):
         return 0  # closed, or a kernel before 4.12
     return values[_MEMINFO_DROPS]

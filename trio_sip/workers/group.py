@@ -1,12 +1,12 @@
 """A worker group: a name, a bounded channel, a nursery and N worker tasks (Kamailio's `async_workers_group`).
 
-The channel holds raw frames. A worker takes what waits there one after the other, without a checkpoint between them, and
-opens each afresh. Only as many workers are awake as there is work for: one that takes frames wakes the next when its own
-route begins to wait.
+The channel holds raw frames. A worker takes what waits there one after the other, without a checkpoint between them,
+and opens each afresh. Only as many workers are awake as there is work for: one that takes frames wakes the next when
+its own route begins to wait.
 
 With `ordered`, frames of one Call-ID run one at a time, in the order they arrived. Nothing is remembered for that while
-routes run through; a route that waits holds the turn of its Call-ID, and frames of the same Call-ID are put aside until it
-is done, while the workers go on with others.
+routes run through; a route that waits holds the turn of its Call-ID, and frames of the same Call-ID are put aside
+until it is done, while the workers go on with others.
 """
 
 from __future__ import annotations

@@ -22,9 +22,7 @@ _Validator = Callable[["WorkerGroup", "attrs.Attribute[Any]", Any], None]
 def _between(low: float, high: float, *kinds: type) -> _Validator:
     def validate(group: WorkerGroup, attribute: attrs.Attribute[Any], value: Any) -> None:
         if type(value) not in kinds or not low <= value <= high:
-            raise ValueError(
-                f"WorkerGroup {group.name!r}: {attribute.name} must be {low:g} to {high:g}, not {value!r}"
-            )
+            raise ValueError(f"WorkerGroup {group.name!r}: {attribute.name} must be {low:g} to {high:g}, not {value!r}")
 
     return validate
 

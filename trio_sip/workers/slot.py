@@ -1,10 +1,10 @@
 """A slot: where one message at a time is worked on.
 
-Most routes never wait. So a slot begins a route by hand, and only if it does wait are deadline, turn and statistics taken
-care of; a route that runs through costs none of that.
+Most routes never wait. So a slot begins a route by hand, and only if it does wait are deadline, turn and statistics
+taken care of; a route that runs through costs none of that.
 
-The cancel scope belongs to the slot, not to the message. Each message in turn lives in it, and only when something cancels
-it (drop, deadline) is it left and a new one entered.
+The cancel scope belongs to the slot, not to the message. Each message in turn lives in it, and only when something
+cancels it (drop, deadline) is it left and a new one entered.
 """
 
 from __future__ import annotations

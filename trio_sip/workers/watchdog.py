@@ -1,8 +1,8 @@
 """A thread that notices when the event loop stands still, and says which line holds it.
 
-The event loop is asked to show itself every so often. When it does not within `limit` seconds, the stack of its thread is
-logged, with the Call-ID of the message it worked on, and once more when it goes on, with for how long it stood still. This
-is real time, not Trio's clock: a blocking call blocks a simulated clock as well.
+The event loop is asked to show itself every so often. When it does not within `limit` seconds, the stack of its
+thread is logged, with the Call-ID of the message it worked on, and once more when it goes on, with for how long it
+stood still. This is real time, not Trio's clock: a blocking call blocks a simulated clock as well.
 """
 
 from __future__ import annotations
