@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 import trio
+from trio_util import AsyncBool
 
 from trio_sip.address import Address
 from trio_sip.errors import TransportError
@@ -66,7 +67,7 @@ class ConnectionPool:
         self._by_remote: dict[Address, StreamConnection] = {}
         self._per_host: Counter[str] = Counter()
         self._connecting: dict[Address, _Connecting] = {}
-        self._emptied = trio.Event()
+        self._is_empty = AsyncBool(True)
         self._accepted = self._connected = self._refused = self._failed = self._lost = 0
 
     def __repr__(self) -> str:
@@ -113,9 +114,7 @@ class ConnectionPool:
     async def wait_empty(self, seconds: float) -> None:
         """Wait until no connection is open, `seconds` at most."""
         with trio.move_on_after(seconds):
-            while self._open:
-                self._emptied = trio.Event()
-                await self._emptied.wait()
+            await self._is_empty.wait_value(True)
 
     def find(self, remote: Address) -> StreamConnection | None:
         """The open connection to `remote`, whoever opened it, or None."""
@@ -174,6 +173,7 @@ class ConnectionPool:
     ) -> StreamConnection:
         connection = StreamConnection(stream, local, remote, self.limits)
         self._open.add(connection)
+        self._is_empty.value = False
         self._per_host[remote.host] += 1
         self._by_remote[remote] = connection
         nursery.start_soon(self._serve, connection)
@@ -197,8 +197,7 @@ class ConnectionPool:
     def _forget(self, connection: StreamConnection) -> None:
         remote = connection.remote
         self._open.discard(connection)
-        if not self._open:
-            self._emptied.set()
+        self._is_empty.value = not self._open
         self._per_host[remote.host] -= 1
         if not self._per_host[remote.host]:
             del self._per_host[remote.host]
