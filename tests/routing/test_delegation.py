@@ -16,6 +16,8 @@ from trio_sip.testing import make_response
 if TYPE_CHECKING:
     from conftest import Lab
 
+from trio_sip.workers.reception import MAX_WAITING_IN_PLACE
+
 Logged = Callable[[], list[str]]
 
 
@@ -385,12 +387,47 @@ async def test_9_a_slow_route_in_place_is_cut_off_and_the_listener_goes_on(autoj
     alice.request("OPTIONS", call_id="next-of-the-same-batch")
     answers = await alice.answers()
     assert [(answer.status, answer.call_id) for answer in answers] == [
-        (503, "slow"),
         (200, "next-of-the-same-batch"),
+        (503, "slow"),
     ]
-    assert answers[0].headers["Retry-After"]
+    assert answers[1].headers["Retry-After"]
     assert ended == [pytest.approx(begun + 0.010 + 0.25)]
     assert server.statistics().reception.timed_out == 1
+
+
+async def test_9_routes_that_wait_in_place_do_not_hold_the_listener(autojump_clock: object, lab: Lab) -> None:
+    """The sworker pattern with a full group: each refused REGISTER waits in place, and OPTIONS keeps its latency."""
+    router = Router(
+        groups=[WorkerGroup("default"), WorkerGroup("registrations", workers=2, queue=5)], in_place_deadline=0.25
+    )
+
+    @router.pre_routing
+    def pre_routing(frame: Frame) -> None:
+        if frame.delegate("registrations" if frame.method == "REGISTER" else "default"):
+            frame.drop()
+
+    @router.request_route("REGISTER")
+    async def register(request: Request) -> None:
+        await trio.sleep(1)
+        request.reply(200)
+
+    @router.request_route
+    async def request_route(request: Request) -> None:
+        request.reply(200)
+
+    server = await lab.serve(router)
+    alice = lab.peer()
+    for number in range(MAX_WAITING_IN_PLACE + 40):
+        alice.request("REGISTER", call_id=f"register-{number}")
+    begun = trio.current_time()
+    alice.request("OPTIONS", call_id="options")
+    while (answer := await alice.answer()).call_id != "options":
+        assert answer.status == 503
+    assert trio.current_time() - begun == pytest.approx(0.020)
+    await trio.sleep(5)
+    counted = server.statistics().reception
+    assert counted.in_place == MAX_WAITING_IN_PLACE + 40 - 7
+    assert counted.timed_out == counted.in_place
 
 
 async def test_9_a_response_in_place_that_takes_too_long_goes_on_as_it_came(autojump_clock: object, lab: Lab) -> None:

@@ -348,7 +348,7 @@ async def test_cancelled_while_a_route_waits_in_the_receive_task(autojump_clock:
         await trio.sleep(0.1)
         for number in range(3):
             alice.request(call_id=f"call-{number}", headers=takes(60))
-    assert cleaned == ["call-0"]
+    assert sorted(cleaned) == ["call-0", "call-1", "call-2"]
     assert await alice.statuses() == [503] * 3
 
 

@@ -214,7 +214,7 @@ async def test_the_worker_goes_on_with_the_next_message(autojump_clock: object, 
     alice = lab.peer()
     for cseq in range(1, 11):
         alice.request(call_id=f"call-{cseq}", cseq=cseq)
-    assert [answer.cseq.number for answer in await alice.answers()] == [2, 4, 6, 8, 10]
+    assert sorted(answer.cseq.number for answer in await alice.answers()) == [2, 4, 6, 8, 10]
 
 
 @everywhere

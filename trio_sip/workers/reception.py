@@ -2,8 +2,9 @@
 processes it in place.
 
 There is one `Reception` for all receive tasks of a server; it is what a `Frame` asks to be delegated, dropped or shed.
-Processing in place is for quick answers: a route that waits there holds up its port, so it is cancelled after
-`in_place_deadline` seconds.
+Processing in place is for quick answers, and must not hold up a port. So a receive task whose route begins to wait is
+replaced, as another task goes on receiving; the route is cancelled after `in_place_deadline` seconds, and at once where
+`MAX_WAITING_IN_PLACE` wait already.
 """
 
 from __future__ import annotations
@@ -24,10 +25,15 @@ from trio_sip.workers.handler import Handler, Job
 from trio_sip.workers.rate_limit import RateLimit
 from trio_sip.workers.slot import Slot, Watch
 
-__all__ = ["Reception", "ReceptionStatistics", "Source"]
+__all__ = ["MAX_WAITING_IN_PLACE", "Reception", "ReceptionStatistics", "Source"]
+
+MAX_WAITING_IN_PLACE = 64
+"""Routes of one server that may wait in place at the same time; one more is cancelled and answered 503 at once."""
 
 logger = logging.getLogger("trio_sip.workers")
 routes_logger = logging.getLogger("trio_sip.routes")
+
+_HERE = "; processing continues in the receive task"
 
 Received = list[tuple[bytes, Flow]]
 
@@ -54,6 +60,29 @@ class ReceptionStatistics:
     timed_out: int = 0
 
 
+class _Inlet:
+    """One source, what was received from it and not looked at yet, and how it ended."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.batch: Iterator[tuple[bytes, Flow]] = iter(())
+        self.size = 0
+        self.now = 0.0
+        self.ended: Exception | None = None
+
+    async def fill(self) -> bool:
+        """Wait for the next batch; False when the source has ended."""
+        try:
+            received = await self._source.receive_many()
+        except Exception as error:  # for whoever called `receive`: this task may be one of many
+            self.ended = error
+            return False
+        self.now = trio.current_time()
+        self.batch = iter(received)
+        self.size = len(received)
+        return True
+
+
 class Reception:
     """What all receive tasks of a server share."""
 
@@ -74,33 +103,42 @@ class Reception:
         self._in_place_deadline = in_place_deadline
         self._watch = watch
         self._warnings = RateLimit()
+        self._waiting = 0
         self.counted = ReceptionStatistics()
 
     async def receive(self, source: Source) -> None:
-        """Receive from `source` until it raises. One task for each source."""
+        """Receive from `source` until it raises; then that is raised, when the routes that wait in place have ended."""
+        inlet = _Inlet(source)
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._receive_from(inlet, nursery)
+        finally:
+            for data, flow in inlet.batch:  # cancelled in the midst of them
+                self.counted.shed += 1
+                self._handler.shed(Frame(data, flow, inlet.now, self))
+        if inlet.ended is not None:
+            raise inlet.ended
+
+    async def _receive_from(self, inlet: _Inlet, nursery: trio.Nursery) -> None:
+        """Receive until a route begins to wait: then another task goes on, and this one stays with the route."""
         slot = Slot(self, None, self._watch)
-        batch: Iterator[tuple[bytes, Flow]] = iter(())
-        now = 0.0
+        is_replaced = False
 
         async def work() -> None:
-            nonlocal batch, now
-            while True:
-                # A message that is cancelled ends this call; the next one goes on behind it.
-                for data, flow in batch:
-                    waiting = self._take(Frame(data, flow, now, self), slot)
+            nonlocal is_replaced
+            while not is_replaced:  # where the route was cancelled, this is called once more
+                for data, flow in inlet.batch:
+                    waiting = self._take(Frame(data, flow, inlet.now, self), slot)
                     if waiting is not None:
+                        is_replaced = True
+                        nursery.start_soon(self._receive_from, inlet, nursery)
                         await waiting
-                received = await source.receive_many()
-                now = trio.current_time()
-                batch = iter(received)
-                self.counted.received += len(received)
+                        return
+                if not await inlet.fill():
+                    return
+                self.counted.received += inlet.size
 
-        try:
-            await slot.serve(work)
-        finally:
-            for data, flow in batch:  # cancelled in the midst of them
-                self.counted.shed += 1
-                self._handler.shed(Frame(data, flow, now, self))
+        await slot.serve(work)
 
     def _take(self, frame: Frame, slot: Slot) -> Coroutine[Any, Any, None] | None:
         """Pre-route one frame, and process it here unless it is done. Returns what has to be awaited, if anything."""
@@ -142,13 +180,13 @@ class Reception:
     def delegate(self, frame: Frame, name: str, xdata: object) -> bool:
         """See `Frame.delegate`."""
         if frame._done:
-            self._refuse(frame, name, "the frame was delegated, dropped or processed before")
+            self._refuse(name, "the frame was delegated, dropped or processed before")
             return False
         group = self._groups.get(name)
         if group is None:
             group = self._groups.get(self._expand(frame, name)) if "$" in name else None
             if group is None:
-                self._refuse(frame, name, f"there is no such group, only {', '.join(self._groups) or 'none at all'}")
+                self._refuse(name, f"there is no such group, only {', '.join(self._groups) or 'none at all'}", _HERE)
                 return False
         frame._xdata = xdata
         refused = group.offer(frame)
@@ -156,7 +194,7 @@ class Reception:
             frame._done = True
             self.counted.delegated += 1
             return True
-        self._refuse(frame, name, f"it is {refused}")
+        self._refuse(name, f"it is {refused}", _HERE)
         return False
 
     def drop(self, frame: Frame) -> NoReturn:
@@ -187,19 +225,21 @@ class Reception:
                 f"frame.{what}() is for pre-routing; a route says await request.drop(), or request.reply(503)"
             )
 
-    def _refuse(self, frame: Frame, name: str, why: str) -> None:
+    def _refuse(self, name: str, why: str, so: str = "") -> None:
         suppressed = self._warnings.check((name, why))
         if suppressed is not None:
             more = f" ({suppressed} more like this)" if suppressed else ""
-            logger.warning("not delegated to group %r: %s; processing continues in the receive task%s", name, why, more)
+            logger.warning("not delegated to group %r: %s%s%s", name, why, so, more)
 
     # Processing in place: this is the owner of the receive tasks' slots
 
     def waits(self, slot: Slot, job: Job) -> float:
-        return trio.current_time() + self._in_place_deadline
+        self._waiting += 1
+        now = trio.current_time()
+        return now if self._waiting > MAX_WAITING_IN_PLACE else now + self._in_place_deadline
 
     def goes_on(self, slot: Slot, job: Job) -> None:
-        pass
+        self._waiting -= 1
 
     def count_failed(self) -> None:
         self.counted.failed += 1
