@@ -143,3 +143,9 @@ def test_a_status_that_is_none(status: int) -> None:
 def test_a_reason_with_a_line_break(reason: str) -> None:
     with pytest.raises(LocalProtocolError):
         write_reply(200, reason, VIA, ADDRESS, ADDRESS, b"x", b"1 OPTIONS")
+
+
+@pytest.mark.parametrize("name", ["Via", "from", "t", "Call-ID", "CSeq", "Content-Length", "l"])
+def test_a_reply_has_its_own_headers_once(name: str) -> None:
+    with pytest.raises(LocalProtocolError, match=r"written by reply\(\) itself"):
+        write_reply(200, None, b"v", b"f", b"t", b"i", b"1 OPTIONS", [(name, "9")])

@@ -47,7 +47,7 @@ CASES: dict[str, tuple[bytes, int | None]] = {
     "rport no number, refused": (_request(BRANCH, f"{BRANCH};rport=x").replace(b": 70", b": seventy"), 400),
     "received no address": (_request(BRANCH, f'{BRANCH};received="a \udcff"'), 200),
     "maddr a name": (_request(BRANCH, f"{BRANCH};maddr=nowhere"), 200),
-    "empty cseq": (_request("1 OPTIONS"), None),
+    "empty cseq": (_request("1 OPTIONS"), 400),
     "cseq too large": (_request("CSeq: 1", "CSeq: 99999999999"), 400),
     "empty route": (_with("Route:"), 200),
     "empty route, forwarded": (_with("Route:", "INVITE"), 0),

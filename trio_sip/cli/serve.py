@@ -46,6 +46,9 @@ class ServerRun(trio.TaskStatus[Server]):
     async def run(self) -> int:
         """Serve until a signal; the exit status. Raises `ListenError`."""
         failure: ListenError | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # This is what the receiver leaves behind: a signal that comes when all is drained does not spoil the end.
+            signal.signal(number, signal.SIG_IGN)
         try:
             with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                 async with trio.open_nursery() as nursery:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import overload
 
 from trio_sip.errors import LocalProtocolError, RemoteProtocolError
 
@@ -112,6 +113,12 @@ class Headers:
     def keys(self) -> list[str]:
         """The `header_key` of each line, in order. Not to be changed."""
         return self._keys
+
+    @overload
+    def get(self, name: str, default: None = None) -> str | None: ...
+
+    @overload
+    def get(self, name: str, default: str) -> str: ...
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The value of the first line called `name`, or `default`."""

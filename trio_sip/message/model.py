@@ -76,7 +76,7 @@ class Message:
     @property
     def sent_by(self) -> Address:
         """The host and port the topmost Via names; the port is the transport's default where it names none."""
-        return shapes.sent_by_address(self.facts[1])
+        return shapes.sent_by_address(self.facts[shapes.SENT_BY])
 
     @property
     def branch(self) -> bytes:
@@ -253,7 +253,7 @@ class Request(Message):
     @property
     def max_forwards(self) -> int | None:
         """Max-Forwards, 0 to 255, or None where there is none."""
-        value = self.facts[16]
+        value = self.facts[shapes.MAX_FORWARDS]
         return None if value is None else int(value)
 
     @property
@@ -271,7 +271,7 @@ class Request(Message):
     @property
     def received_uri(self) -> bytes:
         """The Request-URI as it was received, raw."""
-        uri: bytes | None = self.facts[15]
+        uri: bytes | None = self.facts[shapes.URI]
         return uri if uri is not None else self.data[: self.data.find(b"\r\n")].split(b" ")[1]
 
     @property

@@ -191,13 +191,12 @@ def _read_head(message: Message, data: bytes, lines: list[bytes], keys: tuple[st
     hops = raw_value(lines[keys.index("max-forwards")]) if "max-forwards" in keys else None
     if hops is not None:
         _max_forwards(hops)
-    message.facts = (
-        *message.read_via(raw_value(lines[keys.index("via")])),
-        *shapes.read_address(raw_value(lines[keys.index("from")])),
-        *shapes.read_address(raw_value(lines[keys.index("to")])),
+    message.facts = shapes.facts_of(
+        message.read_via(raw_value(lines[keys.index("via")])),
+        shapes.read_address(raw_value(lines[keys.index("from")])),
+        shapes.read_address(raw_value(lines[keys.index("to")])),
         call_id,
         cseq,
-        *(None,) * 8,
         hops,
     )
 

@@ -18,7 +18,7 @@ __all__ = ["line_pattern", "peek_call_id", "peek_header", "peek_lines", "peek_me
 _LONG_TO_COMPACT = {long: compact for compact, long in COMPACT_FORMS.items()}
 # As in `grammar.unfold`: the look-behind keeps a long run of blanks linear.
 _FOLD = re.compile(rb"(?<![ \t])(?:[ \t]*+\r\n[ \t]++)+")
-_METHOD = re.compile(rb"[0-9A-Za-z\-.!%*_+`'~]{1,32}+(?= )")
+_METHOD = re.compile(rb"[0-9A-Za-z\-.!%*_+`'~]{1,128}+(?= )")
 _CSEQ = re.compile(rb"[0-9]++[ \t]++([0-9A-Za-z\-.!%*_+`'~]++)")
 _STATUS = re.compile(rb"(?i:SIP)/[0-9]\.[0-9] ([1-6][0-9][0-9])(?= )")
 _VALUE = rb"[ \t]*+:[ \t]*+([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*)"

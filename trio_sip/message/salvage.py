@@ -1,7 +1,7 @@
 """What a refusal needs, out of a request that nobody will parse, or that cannot be parsed.
 
-A request that is shed for overload, or that is malformed, is answered all the same where its Via, From, To, Call-ID and
-CSeq can be made out (RFC 3261 8.2.6.2). Only its topmost Via must be sound: it says where the answer goes.
+A request that is shed for overload, or that is malformed, is answered all the same where its topmost Via is sound: that
+says where the answer goes. From, To, Call-ID and CSeq are copied as far as they are there (RFC 3261 8.2.6.2).
 """
 
 from __future__ import annotations
@@ -33,31 +33,19 @@ def salvage_request(request: Request, data: bytes) -> bool:
     method = peek_method(data)
     if method is None or not _REQUEST_LINE.match(data):
         return False
-    found: dict[str, list[bytes]] = {}
+    found: dict[str, list[bytes]] = {"from": [], "to": [], "call-id": [], "cseq": []}
     for name, value in peek_lines(data, _NEEDED):
         found.setdefault(header_key(name), []).append(value)
-    if len(found) < 5 or not all(values[0] for values in found.values()):
-        return False
-    if any(_CONTROLS.search(value) for values in found.values() for value in values):
+    if "via" not in found or any(_CONTROLS.search(value) for values in found.values() for value in values):
         return False
     found["via"] = [_VIA_VERSION.sub(b"SIP/2.0", value, count=1) for value in found["via"]]
     try:
         via = request.read_via(found["via"][0])
     except RemoteProtocolError:
         return False
-    to_value = found["to"][0]
-    to_tag = b"" if _TAG.search(to_value) else None
-    from_value = found["from"][0]
-    request.facts = (
-        *via,
-        from_value,
-        _tag_of(from_value),
-        to_value,
-        to_tag,
-        found["call-id"][0],
-        found["cseq"][0],
-        *(None,) * 9,
-    )
+    from_value, to_value, call_id, cseq = [(found[name] or [b""])[0] for name in ("from", "to", "call-id", "cseq")]
+    to_tag = b"" if not to_value or _TAG.search(to_value) else None
+    request.facts = shapes.facts_of(via, (from_value, _tag_of(from_value)), (to_value, to_tag), call_id, cseq)
     request.data = data
     request.method = method
     request.match = None

@@ -33,15 +33,20 @@ if TYPE_CHECKING:
     from trio_sip.message.model import Message, Request, Response
 
 __all__ = [
+    "CONTENT_LENGTH",
     "LEARN_AFTER",
+    "MAX_FORWARDS",
     "MAX_SHAPES",
     "PLAIN_VIA",
     "PLAIN_VIA_IN_RESPONSE",
     "REQUESTS",
     "RESPONSES",
+    "SENT_BY",
+    "URI",
     "Layout",
     "Shape",
     "Shapes",
+    "facts_of",
     "read_address",
     "read_request",
     "read_response",
@@ -115,6 +120,11 @@ _COMMON = (
     "via", "sent_by", "from_value", "from_tag", "to_value", "to_tag", "call_id", "cseq_value",
     "method", "content_length", "from_addr", "to_addr", "via_any", "from_any", "to_any",
 )  # fmt: skip
+SENT_BY = _COMMON.index("sent_by")
+CONTENT_LENGTH = _COMMON.index("content_length")
+URI = len(_COMMON)
+MAX_FORWARDS = URI + 1
+"""Where these stand in `Message.facts`."""
 _COMPARED = (
     "keys", "body_at", "body_end", "method", "top_via", "sent_by", "branch", "wants_rport", "plain_via",
     "from_value", "from_tag", "to_value", "to_tag", "call_id", "cseq_value", "cseq_number",
@@ -237,6 +247,18 @@ def read_response(response: Response, data: bytes) -> bool:
         shape = RESPONSES.find(data)
         match = None if shape is None else shape.match(data)
     return shape is not None and match is not None and _take_response(response, data, shape, match)
+
+
+def facts_of(
+    via: tuple[bytes, bytes],
+    from_: tuple[bytes, bytes | None],
+    to: tuple[bytes, bytes | None],
+    call_id: bytes,
+    cseq: bytes,
+    max_forwards: bytes | None = None,
+) -> tuple[Any, ...]:
+    """`Message.facts` of a message no shape has read: values and tags, via-parm and sent-by."""
+    return (*via, *from_, *to, call_id, cseq, *(None,) * (MAX_FORWARDS - 8), max_forwards)
 
 
 def learn_request(request: Request) -> None:

@@ -22,6 +22,8 @@ def start_line(message: Request | Response) -> bytes:
     if isinstance(message, Request):
         first, second, third = message.method, message.uri_text, "SIP/2.0"
     else:
+        if not 100 <= message.status <= 699:
+            raise LocalProtocolError(f"a status code is 100 to 699, not {message.status}")
         first, second, third = "SIP/2.0", str(message.status), message.reason
     if len(second) + len(third) > _CACHED_LENGTH:
         return _one_line(first, second, third)
@@ -92,11 +94,31 @@ def write_reply(
     Raises `LocalProtocolError` for a status, a reason or a header that cannot be written.
     """
     start = _status_line(status, reason)
+    if not (from_value and to_value and call_id and cseq):
+        return _write_fragment(start, vias, (from_value, to_value, call_id, cseq), headers)
     if not headers and not body:
         return b"%b%b\r\nFrom: %b\r\nTo: %b\r\nCall-ID: %b\r\nCSeq: %b\r\nContent-Length: 0\r\n\r\n" % (
             start, vias, from_value, to_value, call_id, cseq,
         )  # fmt: skip
-    more = b"\r\n".join((b"", *Headers(headers).lines))
+    more = b"\r\n".join((b"", *_further(headers)))
     return b"%b%b\r\nFrom: %b\r\nTo: %b\r\nCall-ID: %b\r\nCSeq: %b%b\r\nContent-Length: %d\r\n\r\n%b" % (
         start, vias, from_value, to_value, call_id, cseq, more, len(body), body,
     )  # fmt: skip
+
+
+def _further(headers: Iterable[tuple[str, str]]) -> list[bytes]:
+    written = Headers(headers)
+    for key in written.keys:
+        if key in _WRITTEN_BY_US:
+            raise LocalProtocolError(f"the {key} header of a reply is written by reply() itself, and cannot be given")
+    return written.lines
+
+
+def _write_fragment(start: bytes, vias: bytes, values: tuple[bytes, ...], headers: Iterable[tuple[str, str]]) -> bytes:
+    """The answer to a request that has not all it must have: what is missing there is missing here."""
+    named = zip((b"From", b"To", b"Call-ID", b"CSeq"), values, strict=True)
+    lines = [b"%b: %b" % (name, value) for name, value in named if value]
+    return b"\r\n".join((start + vias, *lines, *_further(headers), b"Content-Length: 0\r\n\r\n"))
+
+
+_WRITTEN_BY_US = frozenset({"via", "from", "to", "call-id", "cseq", "content-length"})

@@ -7,6 +7,7 @@ from functools import lru_cache
 from trio_sip.address import Address
 from trio_sip.errors import RemoteProtocolError
 from trio_sip.message.model import Request, Response
+from trio_sip.message.shapes import CONTENT_LENGTH, MAX_FORWARDS
 from trio_sip.message.values import split_commas
 from trio_sip.message.write import assemble, start_line
 from trio_sip.proxy.via import further_vias, rest_of_top_line, stamp, stamp_with_port
@@ -36,7 +37,7 @@ def forwarded_request(request: Request, source: Address, via: bytes, *, reliable
         raise RemoteProtocolError("Max-Forwards is 0", 483)
     hops = DEFAULT_MAX_FORWARDS if hops is None else hops - 1
     stamped = stamp_with_port(request, source) if reliable else stamp(request, source)
-    if request.facts[16] is not None and _can_splice(request):
+    if request.facts[MAX_FORWARDS] is not None and _can_splice(request):
         return _spliced_request(request, via, stamped, b"%d" % hops)
     keys = request.headers.keys
     lines = request.headers.lines.copy()
@@ -53,7 +54,7 @@ def forwarded_request(request: Request, source: Address, via: bytes, *, reliable
 def _can_splice(message: Request | Response) -> bool:
     """Whether a shape has said where everything is, and nothing has been changed: the common case."""
     facts = message.facts
-    return message.match is not None and message.plain_via and facts[9] is not None and message.untouched
+    return message.match is not None and message.plain_via and facts[CONTENT_LENGTH] is not None and message.untouched
 
 
 def _spliced_request(request: Request, via: bytes, stamped: bytes, hops: bytes) -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import attrs
 
 from trio_sip.identifiers import Identifiers
@@ -13,8 +11,6 @@ __all__ = ["RETRY_AFTER", "Core", "RoutingStatistics"]
 
 RETRY_AFTER = 5
 """Seconds: what a 503 of ours says in Retry-After."""
-
-logger = logging.getLogger("trio_sip.routing")
 
 
 @attrs.define

@@ -8,6 +8,7 @@ from trio_sip.errors import RemoteProtocolError
 from trio_sip.message.frame import Frame
 from trio_sip.message.parse import is_response, read_any_request, read_response
 from trio_sip.message.salvage import salvage_request
+from trio_sip.message.shapes import SENT_BY
 from trio_sip.message.shapes import read_request as read_by_shape
 from trio_sip.proxy.route_set import remove_own_routes
 from trio_sip.proxy.validate import check_request
@@ -16,6 +17,7 @@ from trio_sip.routing.request import Request
 from trio_sip.routing.response import Response
 from trio_sip.routing.router import Router
 from trio_sip.workers.handler import Job
+from trio_sip.workers.rate_limit import RateLimit
 from trio_sip.workers.slot import Slot
 
 __all__ = ["Processing"]
@@ -37,6 +39,7 @@ class Processing:
         # The sent-by of senders that are not us: a regular request of theirs cannot be in a loop, and needs no check.
         self._strangers: set[bytes] = set()
         self._own: set[bytes] = set()
+        self._notes = RateLimit()
         self._routes = router.routes
         self._reply_route = router.routes.reply
         self._allow = (("Allow", ", ".join(router.routes.requests)),)
@@ -54,7 +57,7 @@ class Processing:
             self._refuse_unparsed(frame, error)
             return None
         self._counted.requests += 1
-        if not (request.regular and request.facts[1] in self._strangers) and not self._check(request):
+        if not (request.regular and request.facts[SENT_BY] in self._strangers) and not self._check(request):
             return None
         method = request.method
         if method == "ACK" and request.to_tag == request.own_tag():
@@ -74,13 +77,13 @@ class Processing:
             remove_own_routes(request, self._is_ours)
         except RemoteProtocolError as error:
             self._counted.malformed += 1
-            logger.info("%s from %s refused: %s", request.method, request.source, error)
+            self._note(error.status, "%s from %s refused: %s", request.method, request.source, error)
             request.refuse(error)
             return False
         if request.regular and not self._is_ours(request.sent_by):
             if len(self._strangers) >= _MAX_STRANGERS:
                 self._strangers.clear()
-            self._strangers.add(request.facts[1])
+            self._strangers.add(request.facts[SENT_BY])
         return True
 
     def _open_response(self, frame: Frame, slot: Slot | None) -> Job | None:
@@ -99,12 +102,14 @@ class Processing:
             read_response(response, frame.data)
         except RemoteProtocolError as error:
             self._core.counted.malformed += 1
-            logger.info("response from %s discarded: %s", frame.source, error)
+            self._note("malformed", "response from %s discarded: %s", frame.source, error)
             return None
         self._core.counted.responses += 1
-        if response.facts[1] not in self._own and not self._is_own(response):
+        if response.facts[SENT_BY] not in self._own and not self._is_own(response):
             self._core.counted.stray += 1
-            logger.info("response from %s discarded: its topmost Via %s is not ours", frame.source, response.sent_by)
+            self._note(
+                "stray", "response from %s discarded: its topmost Via %s is not ours", frame.source, response.sent_by
+            )
             return None
         return response
 
@@ -113,8 +118,14 @@ class Processing:
             return False
         if len(self._own) >= _MAX_STRANGERS:
             self._own.clear()
-        self._own.add(response.facts[1])
+        self._own.add(response.facts[SENT_BY])
         return True
+
+    def _note(self, kind: object, text: str, *values: object) -> None:
+        """One line a second for each kind: whoever sends garbage does not fill the log."""
+        held_back = self._notes.check(kind)
+        if held_back is not None:
+            logger.info(text + (f" ({held_back} more like this)" if held_back else ""), *values)
 
     def shed(self, frame: Frame) -> None:
         """See `Handler.shed`."""
@@ -146,7 +157,7 @@ class Processing:
             self._core.counted.malformed += 1
         else:
             self._core.counted.not_sip += 1
-        logger.info("from %s:%s: %s", frame.transport, frame.source, error)
+        self._note("unparsed", "from %s:%s: %s", frame.transport, frame.source, error)
 
     def _answer_unparsed(self, frame: Frame, error: RemoteProtocolError) -> bool:
         """Answer a request from its bytes alone, where they have what it takes."""

@@ -6,18 +6,21 @@ can be logged as well. What is not there is `<null>`, as Kamailio prints it.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 
-from trio_sip.errors import RemoteProtocolError, RoutesError
+from trio_sip.errors import RemoteProtocolError
 from trio_sip.message.frame import Frame
 from trio_sip.message.peek import peek_header
 from trio_sip.message.uri import Uri
 from trio_sip.message.values import NameAddr
 
 __all__ = ["NULL", "PSEUDO_VARIABLES", "expand"]
+
+logger = logging.getLogger("trio_sip.routing")
 
 NULL = "<null>"
 
@@ -98,7 +101,7 @@ PSEUDO_VARIABLES: dict[str, Getter] = {
 
 
 def expand(frame: Frame, text: str) -> str:
-    """`text` with its pseudo-variables replaced. Raises `RoutesError` for one that is not known."""
+    """`text` with its pseudo-variables replaced. One that is not known stays as it is, and is warned of once."""
     return "".join(part if isinstance(part, str) else _show(part, frame) for part in _compiled(text))
 
 
@@ -128,6 +131,5 @@ def _getter(match: re.Match[str]) -> str | Getter:
         return lambda frame: peek_header(frame.data, header)
     if name in PSEUDO_VARIABLES:
         return PSEUDO_VARIABLES[name]
-    raise RoutesError(
-        f"${name} is not a pseudo-variable; known are {', '.join('$' + n for n in PSEUDO_VARIABLES)}, $hdr(name), $$"
-    )
+    logger.warning("$%s is not a pseudo-variable, and stays as it is; known are %s", name, ", ".join(PSEUDO_VARIABLES))
+    return match[0]

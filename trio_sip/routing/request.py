@@ -91,7 +91,8 @@ class Request(model.Request):
         among them. Provisional answers (1xx) may be many, the final one is the last.
 
         Raises `LocalProtocolError` for an ACK, for a second final answer, after `forward`, and for values that would
-        not be SIP. After `drop` nothing is sent.
+        not be SIP, or for a header `reply` writes itself; `TransportError` where the answer is too long for UDP. After
+        `drop` nothing is sent.
         """
         if self._ended is not None and self._was_dropped(f"answered {status}"):
             return
@@ -104,19 +105,20 @@ class Request(model.Request):
         usual = self.regular and via.endswith(b";rport")
         vias = via + rport_mark(flow.remote) if usual else self._stamped_vias()
         data = write_reply(status, reason, vias, from_value, to_value, call_id, cseq, headers, body)
+        address = None if usual or flow.reliable else reply_address(self, flow.remote)
+        if address is not None:
+            self._core.egress.send_soon(flow.transport, address, data, flow)
+        else:
+            try:
+                flow.send(data)
+            except TransportError:
+                if not flow.reliable:
+                    raise
+                # The connection it came on is gone: 18.2.2 has us open one to the port its Via names.
+                self._core.egress.send_soon("tcp", Address(flow.remote.host, self.sent_by.port), data)
         if status >= 200:
             self._ended = "answered"
         self._core.counted.replied += 1
-        try:
-            address = None if usual or flow.reliable else reply_address(self, flow.remote)
-            if address is None:
-                flow.send(data)
-            else:
-                self._core.egress.send_soon(flow.transport, address, data, flow)
-        except TransportError:
-            # The connection it came on is gone: 18.2.2 has us open one to the port its Via names.
-            if flow.reliable:
-                self._core.egress.send_soon("tcp", Address(flow.remote.host, self.sent_by.port), data)
 
     def _stamped_vias(self) -> bytes:
         stamped = stamp(self, self.frame._flow.remote)
@@ -137,7 +139,7 @@ class Request(model.Request):
             return
         branch = branch_for(self, self._core.identifiers)
         if target is not None:
-            self.uri = request_uri(Uri.parse(target) if isinstance(target, str) else target)
+            self.uri = request_uri(_target(target))
         hop = next_hop(self)
         transport, host, port = destination(hop, self.uri_text if hop is self.uri else str(hop))
         core = self._core
@@ -161,9 +163,17 @@ class Request(model.Request):
         return self._core.identifiers.digest(self.call_id_value + (self.from_tag or b""))
 
     def refuse(self, error: RemoteProtocolError) -> None:
-        """Answer what `error` says, unless this is an ACK or answered already."""
-        if self._ended is None and self.method != "ACK":
-            self.reply(error.status, None if error.status != 400 else _short(error), error.headers)
+        """Answer what `error` says, unless this is an ACK or has ended already."""
+        self._answer(error.status, None if error.status != 400 else _short(error), error.headers)
+
+    def _answer(self, status: int, reason: str | None = None, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        """Answer for a route that did not, unless this is an ACK or has ended already."""
+        if self._ended is not None or self.method == "ACK":
+            return
+        try:
+            self.reply(status, reason, headers)
+        except TransportError as error:
+            logger.info("the answer %d to %s is lost: %s", status, self.source, error)
 
     def _was_dropped(self, wanted: str) -> bool:
         """Whether it was dropped. Raises `LocalProtocolError` where it has ended otherwise."""
@@ -186,28 +196,37 @@ class Request(model.Request):
                 "%s returned without reply, forward or drop; answered 500 (%s, Call-ID %s)",
                 describe(self._route), self.method, self.call_id,
             )  # fmt: skip
-            self.reply(500)
+            self._answer(500)
 
     def failed(self, error: Exception) -> None:
         """The route has raised."""
-        if isinstance(error, (RemoteProtocolError, TransportError)):
-            status = error.status if isinstance(error, RemoteProtocolError) else 503
-            logger.warning("%s: %s (%s, Call-ID %s)", describe(self._route), error, self.method, self.call_id)
+        name = describe(self._route)
+        if isinstance(error, RemoteProtocolError):
+            logger.warning("%s: %s (%s, Call-ID %s)", name, error, self.method, self.call_id)
+            self.refuse(error if 300 <= error.status <= 699 else RemoteProtocolError(str(error)))
+        elif isinstance(error, TransportError):
+            logger.warning("%s: %s (%s, Call-ID %s)", name, error, self.method, self.call_id)
+            self._answer(503)
         else:
-            status = 500
-            logger.error(
-                "%s raised on %s, Call-ID %s", describe(self._route), self.method, self.call_id, exc_info=error
-            )
-        if self._ended is None and self.method != "ACK":
-            self.reply(status)
+            logger.error("%s raised on %s, Call-ID %s", name, self.method, self.call_id, exc_info=error)
+            self._answer(500)
 
     def timed_out(self) -> None:
         """The time was up, or the server ends."""
-        if self._ended is None and self.method != "ACK":
-            self.reply(503, headers=(("Retry-After", str(RETRY_AFTER)),))
+        self._answer(503, headers=(("Retry-After", str(RETRY_AFTER)),))
 
     def dropped(self) -> None:
         """The route has asked for its end."""
+
+
+def _target(target: Uri | str) -> Uri:
+    """The script's target. What is wrong with it is the script's fault, not the peer's."""
+    if isinstance(target, Uri):
+        return target
+    try:
+        return Uri.parse(target)
+    except RemoteProtocolError as error:
+        raise LocalProtocolError(f"forward to {target!r}: {error}") from error
 
 
 def _short(error: RemoteProtocolError) -> str:

@@ -58,7 +58,7 @@ class Router:
         for name in names:
             if names.count(name) > 1:
                 raise RoutesError(f"two worker groups are named {name!r}")
-        if not in_place_deadline > 0:
+        if not (_is_number(in_place_deadline) and in_place_deadline > 0):
             raise RoutesError(f"in_place_deadline is a number of seconds above 0, not {in_place_deadline!r}")
         self.in_place_deadline = in_place_deadline
         self.routes = Routes()
@@ -80,7 +80,7 @@ class Router:
     @overload
     def request_route(self, method: str, /, *methods: str) -> Callable[[_R], _R]: ...
 
-    def request_route(self, first: Any, /, *methods: str) -> Any:
+    def request_route(self, first: Any = None, /, *methods: str) -> Any:
         """Declare the route for requests, or with methods (`@router.request_route("REGISTER")`) the one for these.
 
         The first declared for a method wins; the plain one gets what is left.
@@ -88,8 +88,8 @@ class Router:
         if not isinstance(first, str):
             return self._declare(first, ())
         for method in (first, *methods):
-            if not is_token(method):
-                raise RoutesError(f"request_route: {method!r} is not a method")
+            if not is_token(method) or method != method.upper():
+                raise RoutesError(f"request_route: {method!r} is not a method; methods are written in capitals")
         return lambda function: self._declare(function, (first, *methods))
 
     def _declare(self, function: Route, methods: tuple[str, ...]) -> Route:
@@ -132,6 +132,10 @@ class Router:
         return f"<Router: groups {[group.name for group in self.groups]}, routes {sorted(self.routes.requests)}>"
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float))
+
+
 def _check(function: Any, what: str, argument: str, *, asynchronous: bool) -> None:
     if not callable(function):
         raise RoutesError(f"@router.{what} goes above a function, not {function!r}")
@@ -151,9 +155,8 @@ def _check(function: Any, what: str, argument: str, *, asynchronous: bool) -> No
     try:
         inspect.signature(function).bind(None)
     except TypeError:
-        raise _error(
-            function, f"{what} is called with one argument, the {argument}: 'def {function.__name__}({argument})'"
-        ) from None
+        definition = f"{'async ' if asynchronous else ''}def {function.__name__}({argument})"
+        raise _error(function, f"{what} is called with one argument, the {argument}: '{definition}'") from None
     except ValueError:
         pass  # a builtin without signature
 

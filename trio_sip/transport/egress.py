@@ -20,7 +20,6 @@ logger = logging.getLogger("trio_sip.transport")
 
 MAX_PENDING_SENDS = 1024
 """Messages that wait for a connection to be opened or a name to be resolved, outside any route."""
-RESOLVE_SECONDS = 5.0
 _MAX_KNOWN = 4096
 _WILDCARDS = frozenset({"0.0.0.0", "::"})
 
@@ -117,9 +116,7 @@ class Egress:
         raise TransportError(f"transport {transport!r} is not supported; udp and tcp are")
 
     async def _resolve(self, host: str) -> str:
-        with trio.move_on_after(RESOLVE_SECONDS):
-            return (await self._network.resolve(host))[0]
-        raise TransportError(f"no answer within {RESOLVE_SECONDS:g} s to the question for the address of {host!r}")
+        return (await self._network.resolve(host))[0]
 
     def is_connected(self, remote: Address) -> bool:
         """Whether a connection to that address is open."""
@@ -155,4 +152,4 @@ class Egress:
 
     def _lose(self, remote: Address, error: Exception) -> None:
         self.lost += 1
-        logger.info("a message to %s is lost: %s", remote, error)
+        logger.debug("a message to %s is lost: %s", remote, error)

@@ -17,9 +17,11 @@ from trio_sip.address import Address
 from trio_sip.errors import TransportError
 from trio_sip.transport.destinations import why_unreachable
 
-__all__ = ["MAX_FLOWS", "DatagramCounters", "DatagramFlow", "FlowTable", "Outbox", "SocketAddress"]
+__all__ = ["MAX_FLOWS", "MAX_PAYLOAD", "DatagramCounters", "DatagramFlow", "FlowTable", "Outbox", "SocketAddress"]
 
 MAX_FLOWS = 65_536
+MAX_PAYLOAD = 65_507
+"""Bytes a datagram can carry over IPv4."""
 
 SocketAddress = tuple[Any, ...]
 """What `recvfrom` gives and `sendto` takes: (host, port) or (host, port, flow label, scope)."""
@@ -83,6 +85,9 @@ class DatagramFlow:
         Raises `TransportError` if it can never arrive: no route, too long, forbidden destination, port
         closed.
         """
+        if len(data) > MAX_PAYLOAD:
+            self._counters.send_lost += 1
+            raise TransportError(f"udp {self.local} to {self.remote}: {len(data)} bytes are too long for a datagram")
         outbox = self._outbox
         if self._is_proven and outbox is not None and outbox.running:
             outbox.put(self, data)

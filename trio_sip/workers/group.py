@@ -19,7 +19,7 @@ import trio
 
 from trio_sip.message.frame import Frame
 from trio_sip.workers.handler import Handler, Job
-from trio_sip.workers.settings import GroupStatistics, WorkerGroup
+from trio_sip.workers.settings import MAX_WORKERS, GroupStatistics, WorkerGroup
 from trio_sip.workers.slot import Slot, Watch
 
 __all__ = ["BATCH", "Group"]
@@ -119,8 +119,6 @@ class Group:
                 async with trio.open_nursery() as self._nursery:
                     self.resize(self._target)
                     task_status.started()
-                    if not self._workers:
-                        await trio.lowlevel.checkpoint()
                 supervision.cancel_scope.cancel()
         finally:
             self._closed = True
@@ -133,10 +131,10 @@ class Group:
     def resize(self, workers: int) -> None:
         """Have this many workers from now on. Those too many end when they are done with what they work on.
 
-        Raises `ValueError` for less than one.
+        Raises `ValueError` for less than one or more than `MAX_WORKERS`.
         """
-        if workers < 1:
-            raise ValueError(f"a worker group needs at least one worker, not {workers}")
+        if not 1 <= workers <= MAX_WORKERS:
+            raise ValueError(f"a worker group has 1 to {MAX_WORKERS} workers, not {workers}")
         self._target = workers
         while self._nursery is not None and self._workers < workers:
             self._workers += 1
@@ -189,6 +187,7 @@ class Group:
     async def _park(self) -> None:
         task = trio.lowlevel.current_task()
         self._awake -= 1
+        self._watch.job = None
         self._idle.append(task)
 
         def abort(_: Callable[[], object]) -> trio.lowlevel.Abort:

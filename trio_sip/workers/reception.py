@@ -134,6 +134,7 @@ class Reception:
                         nursery.start_soon(self._receive_from, inlet, nursery)
                         await waiting
                         return
+                self._watch.job = None
                 if not await inlet.fill():
                     return
                 self.counted.received += inlet.size
@@ -184,7 +185,9 @@ class Reception:
             return False
         group = self._groups.get(name)
         if group is None:
-            group = self._groups.get(self._expand(frame, name)) if "$" in name else None
+            if "$" in name:
+                name = self._expand(frame, name)
+                group = self._groups.get(name)
             if group is None:
                 self._refuse(name, f"there is no such group, only {', '.join(self._groups) or 'none at all'}", _HERE)
                 return False

@@ -135,6 +135,7 @@ class Slot:
             self._end_with(own)
             raise rest
         if self._waiting is not None:
+            self.owner.count_timed_out()
             self._waiting.timed_out()
 
     def _settle(self) -> None:
@@ -164,6 +165,7 @@ class Slot:
 def _resume(route: Coroutine[Any, Any, None], trap: Any, watch: Watch, job: Job) -> Generator[Any, Any, None]:
     """Go on with a route that was begun by hand, as `await` would."""
     while True:
+        watch.job = None
         try:
             value = yield trap
         except BaseException as error:

@@ -23,6 +23,8 @@ __all__ = ["Watchdog"]
 logger = logging.getLogger("trio_sip.watchdog")
 
 _STACK_DEPTH = 12
+_PATROL = 0.2
+"""How often the loop is asked, as a part of the limit."""
 
 
 class Watchdog:
@@ -51,15 +53,17 @@ class Watchdog:
             self._over.set()
 
     def _patrol(self, token: trio.lowlevel.TrioToken, watched: int) -> None:
-        while not self._over.wait(self._limit / 2):
+        last_seen = time.monotonic()
+        while not self._over.wait(self._limit * _PATROL):
             self._seen.clear()
-            asked = time.monotonic()
             try:
                 token.run_sync_soon(self._seen.set, idempotent=True)
             except trio.RunFinishedError:
                 return
-            if not self._seen.wait(self._limit) and not self._over.is_set():
-                self._stands_still(asked, watched)
+            left = last_seen + self._limit - time.monotonic()
+            if not self._seen.wait(max(left, self._limit * _PATROL)) and not self._over.is_set():
+                self._stands_still(last_seen, watched)
+            last_seen = time.monotonic()
 
     def _stands_still(self, since: float, watched: int) -> None:
         self.stalls += 1
