@@ -6,6 +6,7 @@ import attrs
 
 from trio_sip.identifiers import Identifiers
 from trio_sip.transport.egress import Egress
+from trio_sip.workers.rate_limit import RateLimit
 
 __all__ = ["RETRY_AFTER", "Core", "RoutingStatistics"]
 
@@ -38,3 +39,5 @@ class Core:
     egress: Egress
     identifiers: Identifiers
     counted: RoutingStatistics = attrs.field(factory=RoutingStatistics)
+    notes: RateLimit = attrs.field(factory=RateLimit)
+    """Decides what is worth a line in the log, however often it happens."""

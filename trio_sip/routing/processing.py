@@ -17,7 +17,6 @@ from trio_sip.routing.request import Request
 from trio_sip.routing.response import Response
 from trio_sip.routing.router import Router
 from trio_sip.workers.handler import Job
-from trio_sip.workers.rate_limit import RateLimit
 from trio_sip.workers.slot import Slot
 
 __all__ = ["Processing"]
@@ -39,7 +38,6 @@ class Processing:
         # The sent-by of senders that are not us: a regular request of theirs cannot be in a loop, and needs no check.
         self._strangers: set[bytes] = set()
         self._own: set[bytes] = set()
-        self._notes = RateLimit()
         self._routes = router.routes
         self._reply_route = router.routes.reply
         self._allow = (("Allow", ", ".join(router.routes.requests)),)
@@ -123,7 +121,7 @@ class Processing:
 
     def _note(self, kind: object, text: str, *values: object) -> None:
         """One line a second for each kind: whoever sends garbage does not fill the log."""
-        held_back = self._notes.check(kind)
+        held_back = self._core.notes.check(kind)
         if held_back is not None:
             logger.info(text + (f" ({held_back} more like this)" if held_back else ""), *values)
 

@@ -213,6 +213,12 @@ class Request(model.Request):
 
     def timed_out(self) -> None:
         """The time was up, or the server ends."""
+        held_back = self._core.notes.check(self._route)
+        if held_back is not None:
+            logger.warning(
+                "%s was cancelled, its time was up (%s, Call-ID %s; %d more like this)",
+                describe(self._route), self.method, self.call_id, held_back,
+            )  # fmt: skip
         self._answer(503, headers=(("Retry-After", str(RETRY_AFTER)),))
 
     def dropped(self) -> None:
