@@ -17,6 +17,7 @@ from trio_sip.proxy.forward import forwarded_request, own_via
 from trio_sip.proxy.route_set import destination, next_hop, request_uri
 from trio_sip.proxy.via import further_vias, reply_address, rport_mark, stamp
 from trio_sip.routing.core import RETRY_AFTER, Core
+from trio_sip.routing.in_work import InWork
 from trio_sip.workers.slot import Slot
 
 __all__ = ["Request", "Route"]
@@ -27,7 +28,7 @@ Route = Callable[["Request"], Coroutine[Any, Any, None]]
 """An asynchronous callable that decides on a request."""
 
 
-class Request(model.Request):
+class Request(InWork, model.Request):
     """One request, in the route that decides on it.
 
     A route ends a request by `reply`, `forward` or `drop`. A route that returns without any of them is a mistake: the
@@ -43,38 +44,6 @@ class Request(model.Request):
         self._slot = slot
         self._core = core
         self._ended: str | None = None
-
-    # Where it comes from, and who works on it
-
-    @property
-    def source(self) -> Address:
-        """Who sent it."""
-        return self.frame._flow.remote
-
-    @property
-    def local(self) -> Address:
-        """Where it was received."""
-        return self.frame._flow.local
-
-    @property
-    def transport(self) -> str:
-        """`"udp"` or `"tcp"`."""
-        return self.frame._flow.transport
-
-    @property
-    def worker_active(self) -> bool:
-        """True in a worker, False in the receive task; Kamailio's `sworker_active()`."""
-        return self.group is not None
-
-    @property
-    def group(self) -> str | None:
-        """The name of the worker group, None in the receive task."""
-        return None if self._slot is None else self._slot.group
-
-    @property
-    def xdata(self) -> Any:
-        """What was passed as `frame.delegate(group, xdata=...)`, else None."""
-        return self.frame.xdata
 
     # What can be done with it
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
-from trio_sip.address import Address
 from trio_sip.errors import LocalProtocolError, RemoteProtocolError
 from trio_sip.message import model
 from trio_sip.message.frame import Frame
@@ -14,6 +13,7 @@ from trio_sip.message.parse import read_response
 from trio_sip.proxy.forward import forwarded_response, next_via
 from trio_sip.proxy.via import response_target
 from trio_sip.routing.core import Core
+from trio_sip.routing.in_work import InWork
 from trio_sip.workers.slot import Slot
 
 __all__ = ["ReplyRoute", "Response"]
@@ -24,7 +24,7 @@ ReplyRoute = Callable[["Response"], Coroutine[Any, Any, None]]
 """An asynchronous callable that looks at a response, may change or drop it."""
 
 
-class Response(model.Response):
+class Response(InWork, model.Response):
     """One response, in the reply route. When the route returns, it goes on to the next Via."""
 
     __slots__ = ("_core", "_dropped", "_route", "_slot", "frame")
@@ -36,36 +36,6 @@ class Response(model.Response):
         self._slot = slot
         self._core = core
         self._dropped = False
-
-    @property
-    def source(self) -> Address:
-        """Who sent it."""
-        return self.frame.flow.remote
-
-    @property
-    def local(self) -> Address:
-        """Where it was received."""
-        return self.frame.flow.local
-
-    @property
-    def transport(self) -> str:
-        """`"udp"` or `"tcp"`."""
-        return self.frame.flow.transport
-
-    @property
-    def worker_active(self) -> bool:
-        """True in a worker, False in the receive task."""
-        return self.group is not None
-
-    @property
-    def group(self) -> str | None:
-        """The name of the worker group, None in the receive task."""
-        return None if self._slot is None else self._slot.group
-
-    @property
-    def xdata(self) -> Any:
-        """What was passed as `frame.delegate(group, xdata=...)`, else None."""
-        return self.frame.xdata
 
     async def drop(self) -> NoReturn:
         """End it: it does not go on. Does not return."""

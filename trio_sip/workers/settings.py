@@ -47,7 +47,7 @@ class WorkerGroup:
     deadline: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(_between(0.001, math.inf, int, float))
     )
-    """Seconds from arrival within which a message is done, or cancelled and answered 503."""
+    """Seconds from arrival within which a message is done, or cancelled and answered 503. `max_age` holds too."""
     max_age: float = attrs.field(default=2.0, validator=_between(0.001, math.inf, int, float))
     """Seconds a frame may wait on the channel before it is shed unseen."""
 
