@@ -37,6 +37,8 @@ __all__ = ["DEFAULT_GRACE", "Listener", "Server", "ServerStatistics", "serve"]
 
 DEFAULT_GRACE = 5.0
 """Seconds `shutdown` leaves the messages in work to end by themselves."""
+HALF_CLOSED_SECONDS = 0.5
+"""Seconds after its last message that a peer which sends no more can be answered over its connection."""
 FLUSH_SECONDS = 1.0
 """Seconds connections get to write out what was sent last."""
 
@@ -201,6 +203,11 @@ class Server:
         try:
             with scope:
                 await self._reception.receive(connection)
+        except trio.EndOfChannel:
+            # A peer that has closed its half may still wait for the answer to what it sent last.
+            with trio.move_on_at(connection.last_received + HALF_CLOSED_SECONDS):
+                await self._drained.wait()
+            raise
         except FramingError as error:
             if error.data is not None:
                 self._processing.refuse_stream(

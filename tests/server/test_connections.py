@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
-from trio_sip import Address, Request, Router, Server
+from trio_sip import Address, Request, Router, Server, serve
 from trio_sip.message.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES
 from trio_sip.testing import make_request, make_response
 from trio_sip.testing.simulated_stream import SimulatedStream
@@ -199,3 +200,27 @@ def _connection(server: Server, lab: Lab) -> Address:
 async def test_a_peer_that_refuses_is_answered_503(autojump_clock: object, lab: Lab) -> None:
     await lab.serve(make_router())
     assert (await lab.peer().ask("MESSAGE", BOB_TCP)).status == 503
+
+
+@pytest.mark.sockets
+async def test_a_peer_that_has_closed_its_half_is_answered(nursery: trio.Nursery) -> None:
+    router = Router()
+
+    @router.request_route
+    async def request_route(request: Request) -> None:
+        await trio.sleep(0.05)
+        request.reply(200)
+
+    server: Server = await nursery.start(partial(serve, router, listen=["tcp:127.0.0.1:0"]))
+    host, port = server.listeners[0].address
+    stream = await trio.open_tcp_stream(host, port)
+    data = make_request(
+        "OPTIONS", "sip:a", source=Address("127.0.0.1", 5060), call_id="half", branch="z9hG4bK1", transport="TCP"
+    )
+    async with stream:
+        await stream.send_all(data)
+        await stream.send_eof()
+        with trio.fail_after(5):
+            assert (await stream.receive_some(4096)).startswith(b"SIP/2.0 200 OK\r\n")
+            assert await stream.receive_some(4096) == b""
+    server.shutdown(0)

@@ -92,6 +92,11 @@ class StreamConnection:
         """Whether `send` takes messages. A peer that is gone without a word is noticed later."""
         return self._ended is None
 
+    @property
+    def last_received(self) -> float:
+        """When the peer last sent anything, in seconds of Trio's clock."""
+        return self._idle_since
+
     def statistics(self) -> StreamStatistics:
         return StreamStatistics(
             received=self._received,
