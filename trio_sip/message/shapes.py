@@ -1,14 +1,14 @@
 """Reading a message in one regular expression, where its header names stand in an order seen before.
 
 A user agent writes its headers in the same order every time. A `Shape` is one such order, compiled: it checks the
-head of a message, refuses control characters, and captures at one match what a router needs. That takes a third of
-the time of `trio_sip.message.parse`, which stays the authority:
+head of a message, refuses control characters, and captures at one match what a router needs. That takes a
+fraction of the time of `trio_sip.message.parse`, which stays the authority:
 
 - a shape is compiled from a message the general reader has accepted, and is kept only if it reads that message alike;
 - what a shape does not match goes to the general reader, so a shape can make a message faster, never accept or refuse
   it;
 - a Via or an address that is out of the ordinary is captured whole and read by the general rules;
-- compiling takes about a millisecond, so an order must have been seen `LEARN_AFTER` times, and the more often the more
+- compiling takes one to two milliseconds, so an order must have been seen `LEARN_AFTER` times, and the more often the more
   shapes have been compiled: a flood of new orders costs nothing noticeable.
 
 What is remembered of it by its value (URI, addresses, sent-by) is short in a shape, so that what is remembered stays
