@@ -8,8 +8,8 @@ fraction of the time of `trio_sip.message.parse`, which stays the authority:
 - what a shape does not match goes to the general reader, so a shape can make a message faster, never accept or refuse
   it;
 - a Via or an address that is out of the ordinary is captured whole and read by the general rules;
-- compiling takes one to two milliseconds, so an order must have been seen `LEARN_AFTER` times, and the more often the more
-  shapes have been compiled: a flood of new orders costs nothing noticeable.
+- compiling takes one to two milliseconds, so an order must have been seen `LEARN_AFTER` times, and more often the more
+  shapes have been compiled: a flood of new orders is learned ever more slowly.
 
 What is remembered of it by its value (URI, addresses, sent-by) is short in a shape, so that what is remembered stays
 bounded; longer ones are left to the general reader. The patterns use possessive classes but no possessive groups,
