@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from trio_sip import Address, Frame, Request, Response, Router, TransportError, WorkerGroup
+from trio_sip import Address, Frame, RemoteProtocolError, Request, Response, Router, TransportError, WorkerGroup
 from trio_sip.testing import make_request, make_response
 
 if TYPE_CHECKING:
@@ -413,3 +413,47 @@ async def test_bytes_that_are_not_sip_are_counted_and_dropped(autojump_clock: ob
     assert counted.malformed == 1  # the response
     assert counted.requests == 1
     assert counted.responses == 0
+
+
+@everywhere
+@pytest.mark.parametrize("headers", [(("Content-Length", "9"),), (("X", "a\r\nY: b"),), (("no name", "x"),)])
+async def test_an_error_that_cannot_be_answered_is_answered_500(
+    autojump_clock: object, lab: Lab, errors: Logged, place: str, headers: tuple[tuple[str, str], ...]
+) -> None:
+    router = router_in(place)
+
+    @router.request_route("INFO")
+    async def info(request: Request) -> None:
+        raise RemoteProtocolError("on purpose", 420, headers)
+
+    @router.request_route
+    async def request_route(request: Request) -> None:
+        request.reply(200)
+
+    await lab.serve(router)
+    alice = lab.peer()
+    assert (await alice.ask("INFO")).status == 500
+    assert len(errors()) == 1
+    assert (await alice.ask()).status == 200
+
+
+@everywhere
+async def test_a_status_that_is_none_goes_on_as_it_was_received(
+    autojump_clock: object, lab: Lab, errors: Logged, place: str
+) -> None:
+    router = router_in(place)
+
+    @router.request_route
+    async def request_route(request: Request) -> None:
+        await request.forward()
+
+    @router.reply_route
+    async def reply_route(response: Response) -> None:
+        response.status = 99999
+
+    await lab.serve(router)
+    alice, bob = lab.peer(), lab.peer("10.0.0.3")
+    alice.request("MESSAGE", "sip:bob@10.0.0.3")
+    bob.send(make_response(await bob.agent.receive(), 202))
+    assert (await alice.answer()).status == 202
+    assert len(errors()) == 1

@@ -13,7 +13,7 @@ from functools import lru_cache
 from trio_sip.message.headers import COMPACT_FORMS
 from trio_sip.message.limits import MAX_HEADER_BYTES
 
-__all__ = ["line_pattern", "peek_call_id", "peek_header", "peek_lines", "peek_method", "peek_status"]
+__all__ = ["METHODS", "line_pattern", "peek_call_id", "peek_header", "peek_lines", "peek_method", "peek_status"]
 
 _LONG_TO_COMPACT = {long: compact for compact, long in COMPACT_FORMS.items()}
 # As in `grammar.unfold`: the look-behind keeps a long run of blanks linear.
@@ -22,7 +22,7 @@ _METHOD = re.compile(rb"[0-9A-Za-z\-.!%*_+`'~]{1,128}+(?= )")
 _CSEQ = re.compile(rb"[0-9]++[ \t]++([0-9A-Za-z\-.!%*_+`'~]++)")
 _STATUS = re.compile(rb"(?i:SIP)/[0-9]\.[0-9] ([1-6][0-9][0-9])(?= )")
 _VALUE = rb"[ \t]*+:[ \t]*+([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*)"
-_METHODS = {
+METHODS = {
     method.encode(): method
     for method in (
         "ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK", "PUBLISH", "REFER",
@@ -34,7 +34,7 @@ _METHODS = {
 def peek_method(data: bytes) -> str | None:
     """The method of a request; of a response, the one CSeq names; None where there is none to see."""
     word = data[: data.find(b" ", 0, 33)]
-    method = _METHODS.get(word)
+    method = METHODS.get(word)
     if method is not None:
         return method
     if data[:4].upper() == b"SIP/":

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from trio_sip.address import Address
 from trio_sip.errors import RemoteProtocolError
 from trio_sip.message.limits import MAX_BODY_BYTES
+from trio_sip.message.peek import METHODS
 from trio_sip.message.uri import Uri
 from trio_sip.message.values import NameAddr, Via
 
@@ -297,7 +298,7 @@ def _take_request(request: Request, data: bytes, shape: Shape, match: Match) -> 
             _take_odd(request, facts)
     except RemoteProtocolError:
         return False
-    request.method = _METHODS.get(method) or method.decode()
+    request.method = METHODS.get(method) or method.decode()
     return _take_body(request, data, match, length, shape)
 
 
@@ -315,7 +316,7 @@ def _take_response(response: Response, data: bytes, shape: Shape, match: Match) 
             _take_odd(response, facts)
     except RemoteProtocolError:
         return False
-    response.method = _METHODS.get(method) or method.decode()
+    response.method = METHODS.get(method) or method.decode()
     response.status = int(status)
     response.reason = reason.decode()
     return _take_body(response, data, match, length, shape)
@@ -356,12 +357,6 @@ def _take_odd(message: Message, facts: tuple[Any, ...]) -> None:
     else:
         to_value, to_tag = read_address(to_any)
     message.facts = (via, sent_by, from_value, from_tag, to_value, to_tag, *rest)
-
-
-_METHODS = {
-    name.encode(): name
-    for name in ("ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "REGISTER")
-}
 
 
 def read_address(text: bytes) -> tuple[bytes, bytes | None]:

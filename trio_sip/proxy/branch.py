@@ -25,7 +25,7 @@ def branch_for(request: Request, identifiers: Identifiers) -> bytes:
     """The branch to forward this request with, without state."""
     routed_by = _routed_by(request)
     transaction = b"\0".join((str(request.sent_by).encode(), request.branch or request.top_via, routed_by))
-    return b"z9hG4bK%b.%08x" % (identifiers.digest(transaction), crc32(routed_by))
+    return b"%b%b.%08x" % (MAGIC_COOKIE, identifiers.digest(transaction), crc32(routed_by))
 
 
 def is_loop(request: Request, is_ours: Callable[[Address], bool]) -> bool:

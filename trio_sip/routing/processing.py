@@ -99,12 +99,12 @@ class Processing:
         try:
             read_response(response, frame.data)
         except RemoteProtocolError as error:
-            self._core.counted.malformed += 1
+            self._counted.malformed += 1
             self._note("malformed", "response from %s discarded: %s", frame.source, error)
             return None
-        self._core.counted.responses += 1
+        self._counted.responses += 1
         if response.facts[SENT_BY] not in self._own and not self._is_own(response):
-            self._core.counted.stray += 1
+            self._counted.stray += 1
             self._note(
                 "stray", "response from %s discarded: its topmost Via %s is not ours", frame.source, response.sent_by
             )
@@ -152,9 +152,9 @@ class Processing:
 
     def _refuse_unparsed(self, frame: Frame, error: RemoteProtocolError) -> None:
         if self._answer_unparsed(frame, error):
-            self._core.counted.malformed += 1
+            self._counted.malformed += 1
         else:
-            self._core.counted.not_sip += 1
+            self._counted.not_sip += 1
         self._note("unparsed", "from %s:%s: %s", frame.transport, frame.source, error)
 
     def _answer_unparsed(self, frame: Frame, error: RemoteProtocolError) -> bool:

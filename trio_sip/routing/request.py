@@ -172,12 +172,20 @@ class Request(InWork, model.Request):
         name = describe(self._route)
         if isinstance(error, RemoteProtocolError):
             logger.warning("%s: %s (%s, Call-ID %s)", name, error, self.method, self.call_id)
-            self.refuse(error if 300 <= error.status <= 699 else RemoteProtocolError(str(error)))
+            self._answer_as_told(error)
         elif isinstance(error, TransportError):
             logger.warning("%s: %s (%s, Call-ID %s)", name, error, self.method, self.call_id)
             self._answer(503)
         else:
             logger.error("%s raised on %s, Call-ID %s", name, self.method, self.call_id, exc_info=error)
+            self._answer(500)
+
+    def _answer_as_told(self, error: RemoteProtocolError) -> None:
+        """Answer what a route has raised; 500 where that cannot be answered."""
+        try:
+            self.refuse(error if 300 <= error.status <= 699 else RemoteProtocolError(str(error)))
+        except LocalProtocolError as wrong:
+            logger.error("%s raised an error that cannot be answered: %s", describe(self._route), wrong)
             self._answer(500)
 
     def timed_out(self) -> None:
