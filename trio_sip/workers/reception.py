@@ -146,7 +146,7 @@ class Reception:
         if frame._data[:1] < b"!" and not self._is_message(frame):
             self.counted.keep_alives += 1
             return None
-        self._watch.job = frame
+        self._watch.job = slot.message = frame
         try:
             self._pre_routing(frame)
         except Dropped:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import ContextVar
 from typing import Any, NoReturn, Protocol
 
 import trio
@@ -19,7 +20,10 @@ import trio
 from trio_sip.message.frame import Frame
 from trio_sip.workers.handler import Job
 
-__all__ = ["Owner", "Slot", "Watch"]
+__all__ = ["SLOT", "Owner", "Slot", "Watch"]
+
+SLOT: ContextVar[Slot] = ContextVar("trio_sip.slot")
+"""The slot this task works in; the tasks a route starts see it too. Set once for a worker, not for each message."""
 
 
 class Watch:
@@ -51,19 +55,22 @@ class Owner(Protocol):
 class Slot:
     """A cancel scope, and the message that lives in it."""
 
-    __slots__ = ("_dropping", "_waiting", "group", "owner", "scope", "watch")
+    __slots__ = ("_dropping", "_waiting", "group", "message", "owner", "scope", "watch")
 
     def __init__(self, owner: Owner, group: str | None, watch: Watch) -> None:
         self.owner = owner
         self.group = group
         """The name of the worker group, None in a receive task."""
         self.watch = watch
+        self.message: Job | Frame | None = None
+        """What is worked on here: a message in its route, a frame in pre-routing, or the last of them."""
         self.scope = trio.CancelScope()
         self._waiting: Job | None = None
         self._dropping = False
 
     async def serve(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work` in this slot's scope until it returns, in a new scope each time a message was cancelled."""
+        SLOT.set(self)
         while True:
             try:
                 with trio.CancelScope() as self.scope:
@@ -81,7 +88,7 @@ class Slot:
 
     def begin(self, job: Job) -> Coroutine[Any, Any, None] | None:
         """Run a route until it ends or waits. Returns None if it has ended, else what has to be awaited."""
-        self.watch.job = job
+        self.watch.job = self.message = job
         route = job.start()
         try:
             trap = route.send(None)
