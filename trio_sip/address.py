@@ -1,4 +1,4 @@
-"""Where messages come from and go to: `Address`, `ListenAddress`, and the `Flow` that leads back (RFC 5626)."""
+"""Where messages come from and go to: `Address`, `Destination`, and the `Flow` that leads back (RFC 5626)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from trio_sip.errors import ListenError
 
-__all__ = ["DEFAULT_PORT", "TRANSPORTS", "Address", "Flow", "ListenAddress", "is_ip_address"]
+__all__ = ["DEFAULT_PORT", "TRANSPORTS", "Address", "Destination", "Flow", "ListenAddress", "is_ip_address"]
 
 DEFAULT_PORT = 5060
 TRANSPORTS = ("udp", "tcp")
@@ -27,6 +27,18 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Destination(NamedTuple):
+    """Where a URI or a Via leads to, before any name is resolved. `host` may be a name."""
+
+    transport: str
+    host: str
+    port: int
+
+    @property
+    def address(self) -> Address:
+        return Address(self.host, self.port)
 
 
 class ListenAddress(NamedTuple):

@@ -38,6 +38,7 @@ class Message:
         "method",
         "plain_via",
         "regular",
+        "start_changed",
     )
 
     data: bytes
@@ -47,7 +48,7 @@ class Message:
     layout: shapes.Layout
     """Its header names."""
     match: re.Match[bytes] | None
-    """How a shape has read it, with groups `via`, `next_via`, `max_forwards`; None where the general reader did."""
+    """How a shape has read it, with groups such as `via`; None where the general reader did."""
     facts: tuple[Any, ...]
     """Raw values, in the order of the properties below; what follows them is the reader's own."""
     plain_via: bool
@@ -55,6 +56,8 @@ class Message:
     regular: bool
     """Whether a shape has read it and found nothing that needs a second look: a plain Via with a branch, Max-Forwards
     not 0, no Route, no Proxy-Require, one Via."""
+    start_changed: bool
+    """Whether a script has set what stands in the start line."""
     body_at: int
     body_end: int
     _headers: Headers | None
@@ -81,7 +84,7 @@ class Message:
     @property
     def branch(self) -> bytes:
         """The branch of the topmost Via, or `b""`."""
-        branch = None if self.match is None else self.match["branch"]
+        branch: bytes | None = self.facts[shapes.BRANCH]
         if branch is not None:
             return branch
         return (self._top_via().branch or "").encode("utf-8", "surrogateescape")
@@ -267,6 +270,7 @@ class Request(Message):
     def uri(self, uri: Uri | str) -> None:
         self._uri = Uri.parse(uri) if isinstance(uri, str) else uri
         self._uri_text = str(self._uri)
+        self.start_changed = True
 
     @property
     def received_uri(self) -> bytes:
@@ -286,13 +290,35 @@ class Request(Message):
 class Response(Message):
     """A SIP response (RFC 3261 7.2)."""
 
-    __slots__ = ("reason", "status")
+    __slots__ = ("_reason", "_status")
 
     _plain_via = shapes.PLAIN_VIA_IN_RESPONSE
-    status: int
-    """100 to 699."""
-    reason: str
-    """The reason phrase; it may be empty."""
+    _status: int | None
+    _reason: str | None
+
+    @property
+    def status(self) -> int:
+        """100 to 699. It may be set."""
+        if self._status is None:
+            self._status = int(self.facts[shapes.STATUS])
+        return self._status
+
+    @status.setter
+    def status(self, status: int) -> None:
+        self._status = status
+        self.start_changed = True
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase; it may be empty. It may be set."""
+        if self._reason is None:
+            self._reason = str(self.facts[shapes.REASON], "ascii")
+        return self._reason
+
+    @reason.setter
+    def reason(self, reason: str) -> None:
+        self._reason = reason
+        self.start_changed = True
 
     def __repr__(self) -> str:
         name = type(self).__name__

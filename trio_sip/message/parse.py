@@ -106,8 +106,8 @@ def read_response(response: Response, data: bytes) -> None:
         raise RemoteProtocolError(f"not a Status-Line: {start[:80]!r}")
     if match[1].upper() != b"SIP/2.0":
         raise RemoteProtocolError(f"SIP version {match[1].decode('ascii', 'replace')} is not supported", 505)
-    response.status = int(match[2])
-    response.reason = match[3].decode("utf-8", "surrogateescape")
+    response._status = int(match[2])
+    response._reason = match[3].decode("utf-8", "surrogateescape")
     _read_head(response, data, lines, keys, body_at)
     shapes.learn_response(response)
 
@@ -178,7 +178,7 @@ def _read_head(message: Message, data: bytes, lines: list[bytes], keys: tuple[st
     message.data = data
     message.layout = shapes.layout_of(keys)
     message.match = None
-    message.regular = False
+    message.regular = message.start_changed = False
     message._lines = lines
     message._headers = message._body = None
     message.body_at = body_at

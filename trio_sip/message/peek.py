@@ -33,14 +33,16 @@ METHODS = {
 
 def peek_method(data: bytes) -> str | None:
     """The method of a request; of a response, the one CSeq names; None where there is none to see."""
-    word = data[: data.find(b" ", 0, 33)]
+    if data[3:4] == b"/":  # as in SIP/2.0; no method has one
+        at = data.find(b"\r\nCSeq: ") + 8
+        word = data[data.find(b" ", at) + 1 : data.find(b"\r\n", at)]
+    else:
+        at = 0
+        word = data[: data.find(b" ", 0, 33)]
     method = METHODS.get(word)
     if method is not None:
         return method
-    if data[:4].upper() == b"SIP/":
-        match = _CSEQ.match(_find(data, "cseq") or b"")
-    else:
-        match = _METHOD.match(data)
+    match = _CSEQ.match(_find(data, "cseq") or b"") if at else _METHOD.match(data)
     return None if match is None else match[match.re.groups].decode("ascii")
 
 

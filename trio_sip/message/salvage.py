@@ -49,7 +49,7 @@ def salvage_request(request: Request, data: bytes) -> bool:
     request.data = data
     request.method = method
     request.match = None
-    request.regular = False
+    request.regular = request.start_changed = False
     request.layout = shapes.layout_of(("via",) * len(found["via"]))
     request._lines = [b"Via: " + value for value in found["via"]]
     request._headers = request._body = None

@@ -34,15 +34,22 @@ if TYPE_CHECKING:
     from trio_sip.message.model import Message, Request, Response
 
 __all__ = [
+    "BRANCH",
     "CONTENT_LENGTH",
+    "CSEQ",
     "LEARN_AFTER",
     "MAX_FORWARDS",
     "MAX_SHAPES",
+    "NEXT_MARK",
+    "NEXT_PROTOCOL",
+    "NEXT_VIA",
     "PLAIN_VIA",
     "PLAIN_VIA_IN_RESPONSE",
+    "REASON",
     "REQUESTS",
     "RESPONSES",
     "SENT_BY",
+    "STATUS",
     "URI",
     "Layout",
     "Shape",
@@ -72,7 +79,8 @@ _TOKEN = rb"[0-9A-Za-z\-.!%*_+`'~]"
 # field-value without controls; octets above ASCII pass, as they do in the general reader
 _ANY = rb"[\t -~\x80-\xff]*+"
 # sent-protocol LWS sent-by
-_SENT_BY = rb"SIP/2\.0/(?:UDP|TCP) (?P<sent_by>(?:[0-9A-Za-z.\-]{1,255}+|\[[0-9A-Fa-f:.]{1,60}+\])(?::[0-9]{1,5})?)"
+_HOST_PORT = rb"(?:[0-9A-Za-z.\-]{1,255}+|\[[0-9A-Fa-f:.]{1,60}+\])(?::[0-9]{1,5})?"
+_SENT_BY = rb"SIP/2\.0/(?:UDP|TCP) (?P<sent_by>" + _HOST_PORT + rb")"
 _BRANCH = rb";branch=(?P<branch>z9hG4bK" + _TOKEN + rb"++)"
 # The Via a client writes: a branch, and `rport` without value before or behind it
 _VIA = rb"(?P<via>" + _SENT_BY + rb"(?P<rport>;rport)?" + _BRANCH + rb"(?(rport)|(?:;rport)?))"
@@ -81,6 +89,11 @@ _RPORT = rb";rport(?:=[0-9]{1,5})?"
 _VIA_IN_RESPONSE = (
     rb"(?P<via>" + _SENT_BY + _BRANCH + rb"(?P<rport>" + _RPORT + rb")?"
     rb"(?:;received=[0-9A-Fa-f.:]++)?(?(rport)|(?:" + _RPORT + rb")?))"
+)  # fmt: skip
+# The Via below ours in a response, if it is as `rport` and `received` are written by us
+_NEXT_VIA = (
+    rb"(?P<next_via>(?P<next_protocol>SIP/2\.0/(?:UDP|TCP) " + _HOST_PORT + rb");branch=" + _TOKEN + rb"++"
+    rb"(?P<next_mark>(?:;rport=[0-9]{1,5})?(?:;received=[0-9A-Fa-f.:]{1,60}+)?(?=\r\n))|" + _ANY + rb")"
 )  # fmt: skip
 
 
@@ -112,6 +125,7 @@ _IN_REQUEST = _VALUES | {
 }
 _IN_RESPONSE = _VALUES | {
     "via": _or_any(_VIA_IN_RESPONSE, b"via_any"),
+    "next via": _NEXT_VIA,
     "cseq": rb"(?P<cseq_value>(?P<cseq>[0-9]{1,9}+) (?P<method>[A-Z]{1,20}+))",
 }
 PLAIN_VIA = re.compile(_VIA)
@@ -119,12 +133,15 @@ PLAIN_VIA = re.compile(_VIA)
 PLAIN_VIA_IN_RESPONSE = re.compile(_VIA_IN_RESPONSE)
 _COMMON = (
     "via", "sent_by", "from_value", "from_tag", "to_value", "to_tag", "call_id", "cseq_value",
-    "method", "content_length", "from_addr", "to_addr", "via_any", "from_any", "to_any",
+    "method", "content_length", "from_addr", "to_addr", "via_any", "from_any", "to_any", "branch", "cseq",
 )  # fmt: skip
 SENT_BY = _COMMON.index("sent_by")
 CONTENT_LENGTH = _COMMON.index("content_length")
-URI = len(_COMMON)
-MAX_FORWARDS = URI + 1
+BRANCH = _COMMON.index("branch")
+CSEQ = _COMMON.index("cseq")
+URI = STATUS = len(_COMMON)
+MAX_FORWARDS = REASON = URI + 1
+NEXT_VIA, NEXT_PROTOCOL, NEXT_MARK = range(REASON + 1, REASON + 4)
 """Where these stand in `Message.facts`."""
 _COMPARED = (
     "keys", "body_at", "body_end", "method", "top_via", "sent_by", "branch", "wants_rport", "plain_via",
@@ -218,16 +235,16 @@ class Shapes:
         parts = [self._first_line]
         vias = 0
         for key, line in zip(message.keys, message.received_lines, strict=True):
-            vias += key == "via"
+            if key == "via":
+                vias += 1
+                key = ("via", "next via")[vias - 1] if vias <= 2 else "further via"
             pattern = self._values.get(key, _ANY)
-            if key == "via" and vias > 1:
-                pattern = rb"(?P<next_via>" + _ANY + rb")" if vias == 2 else _ANY
             parts.append(re.escape(line.partition(b":")[0]) + rb":[ \t]*+" + pattern)
         return Shape(rb"\r\n".join(parts) + rb"\r\n", self._wanted, message.keys)
 
 
 REQUESTS = Shapes(_REQUEST_LINE, _IN_REQUEST, (*_COMMON, "uri", "max_forwards"))
-RESPONSES = Shapes(_STATUS_LINE, _IN_RESPONSE, (*_COMMON, "status", "reason"))
+RESPONSES = Shapes(_STATUS_LINE, _IN_RESPONSE, (*_COMMON, "status", "reason", "next_via", "next_protocol", "next_mark"))
 
 
 def read_request(request: Request, data: bytes) -> bool:
@@ -259,7 +276,8 @@ def facts_of(
     max_forwards: bytes | None = None,
 ) -> tuple[Any, ...]:
     """`Message.facts` of a message no shape has read: values and tags, via-parm and sent-by."""
-    return (*via, *from_, *to, call_id, cseq, *(None,) * (MAX_FORWARDS - 8), max_forwards)
+    nothing = (None,) * (NEXT_MARK + 1)
+    return (*via, *from_, *to, call_id, cseq, *nothing[8:MAX_FORWARDS], max_forwards, *nothing[NEXT_VIA:])
 
 
 def learn_request(request: Request) -> None:
@@ -285,7 +303,7 @@ def _alike(twin: Message, message: Message, more: tuple[str, ...]) -> bool:
 def _take_request(request: Request, data: bytes, shape: Shape, match: Match) -> bool:
     facts = match.group(*shape.groups)
     (
-        _, sent_by, _, _, _, _, _, _, method, length, from_addr, to_addr, via_any, from_any, to_any, uri, _,
+        _, sent_by, _, _, _, _, _, _, method, length, from_addr, to_addr, via_any, from_any, to_any, _, _, uri, _,
     ) = facts  # fmt: skip
     try:
         if via_any is None and from_any is None and to_any is None:
@@ -305,7 +323,7 @@ def _take_request(request: Request, data: bytes, shape: Shape, match: Match) -> 
 def _take_response(response: Response, data: bytes, shape: Shape, match: Match) -> bool:
     facts = match.group(*shape.groups)
     (
-        _, sent_by, _, _, _, _, _, _, method, length, from_addr, to_addr, via_any, from_any, to_any, status, reason,
+        _, sent_by, _, _, _, _, _, _, method, length, from_addr, to_addr, via_any, from_any, to_any, *_,
     ) = facts  # fmt: skip
     try:
         if via_any is None and from_any is None and to_any is None:
@@ -317,14 +335,14 @@ def _take_response(response: Response, data: bytes, shape: Shape, match: Match) 
     except RemoteProtocolError:
         return False
     response.method = METHODS.get(method) or method.decode()
-    response.status = int(status)
-    response.reason = reason.decode()
+    response._status = response._reason = None  # read when asked for
     return _take_body(response, data, match, length, shape)
 
 
 def _take_body(message: Message, data: bytes, match: Match, length: bytes | None, shape: Shape) -> bool:
     message.data = data
     message.match = match
+    message.start_changed = False
     message.layout = shape.layout
     message._lines = message._headers = message._body = None
     message.body_at = body_at = match.end()
@@ -341,7 +359,7 @@ def _take_body(message: Message, data: bytes, match: Match, length: bytes | None
 def _take_odd(message: Message, facts: tuple[Any, ...]) -> None:
     """What a pattern captured whole, read by the general rules. Raises `RemoteProtocolError`."""
     (via, sent_by, from_value, from_tag, to_value, to_tag, *rest) = facts
-    _, _, _, _, from_addr, to_addr, via_any, from_any, to_any, _, _ = rest
+    _, _, _, _, from_addr, to_addr, via_any, from_any, to_any, *_ = rest
     message.regular = False
     if via_any is None:
         message.plain_via = True

@@ -19,6 +19,8 @@ __all__ = ["assemble", "start_line", "write_message", "write_reply"]
 
 def start_line(message: Request | Response) -> bytes:
     """Request-Line or Status-Line, without its CRLF. Raises `LocalProtocolError` where it would not stay one line."""
+    if message.match is not None and not message.start_changed:
+        return message.data[: message.data.find(b"\r\n")]
     if isinstance(message, Request):
         first, second, third = message.method, message.uri_text, "SIP/2.0"
     else:

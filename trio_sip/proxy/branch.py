@@ -9,11 +9,13 @@ checksum keeps no secret: whoever forges one only has his own request refused.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from zlib import crc32
 
 from trio_sip.address import Address
 from trio_sip.identifiers import Identifiers
 from trio_sip.message.model import Request
+from trio_sip.message.shapes import BRANCH, CSEQ, SENT_BY, URI, sent_by_address
 from trio_sip.message.values import Via
 
 __all__ = ["MAGIC_COOKIE", "branch_for", "is_loop"]
@@ -24,8 +26,16 @@ MAGIC_COOKIE = b"z9hG4bK"
 def branch_for(request: Request, identifiers: Identifiers) -> bytes:
     """The branch to forward this request with, without state."""
     routed_by = _routed_by(request)
-    transaction = b"\0".join((str(request.sent_by).encode(), request.branch or request.top_via, routed_by))
+    facts = request.facts
+    sender = facts[BRANCH] or request.branch or request.top_via
+    transaction = b"%b\0%b\0%b" % (_sent_by(facts[SENT_BY]), sender, routed_by)
     return b"%b%b.%08x" % (MAGIC_COOKIE, identifiers.digest(transaction), crc32(routed_by))
+
+
+@lru_cache(maxsize=4096)
+def _sent_by(text: bytes) -> bytes:
+    """A sent-by as every spelling of it is: with its port."""
+    return str(sent_by_address(text)).encode()
 
 
 def is_loop(request: Request, is_ours: Callable[[Address], bool]) -> bool:
@@ -44,12 +54,14 @@ def _routing_part(via: Via) -> str:
 def _routed_by(request: Request) -> bytes:
     # Not Proxy-Require and credentials, which RFC 5393 would have: a CANCEL does not repeat them, and needs this
     # branch.
-    parts = [
-        request.received_uri,
+    facts = request.facts
+    routed_by = b"%b\0%b\0%b\0%b" % (
+        facts[URI] or request.received_uri,
         request.call_id_value,
         request.from_tag or request.from_value,
-        request.cseq_value.split(None, 1)[0],
-    ]
-    if "route" in request.keys:
-        parts += [line for key, line in zip(request.keys, request.received_lines, strict=True) if key == "route"]
-    return b"\0".join(parts)
+        facts[CSEQ] or request.cseq_value.split(None, 1)[0],
+    )
+    if not request.layout.is_usual and "route" in request.keys:
+        pairs = zip(request.keys, request.received_lines, strict=True)
+        routed_by = b"\0".join((routed_by, *(line for key, line in pairs if key == "route")))
+    return routed_by

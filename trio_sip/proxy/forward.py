@@ -7,24 +7,32 @@ from functools import lru_cache
 from trio_sip.address import Address
 from trio_sip.errors import RemoteProtocolError
 from trio_sip.message.model import Request, Response
-from trio_sip.message.shapes import CONTENT_LENGTH, MAX_FORWARDS
+from trio_sip.message.shapes import CONTENT_LENGTH, NEXT_MARK, NEXT_PROTOCOL, NEXT_VIA
 from trio_sip.message.values import split_commas
 from trio_sip.message.write import assemble, start_line
-from trio_sip.proxy.via import further_vias, rest_of_top_line, stamp, stamp_with_port
+from trio_sip.proxy.via import (
+    ResponseTarget,
+    further_vias,
+    response_target,
+    rest_of_top_line,
+    stamp,
+    stamp_with_port,
+    stamped_target,
+)
 
-__all__ = ["DEFAULT_MAX_FORWARDS", "forwarded_request", "forwarded_response", "next_via", "own_via"]
+__all__ = ["DEFAULT_MAX_FORWARDS", "forwarded_request", "forwarded_response", "next_target", "next_via", "own_via"]
 
 DEFAULT_MAX_FORWARDS = 70
 
 
 def own_via(transport: str, sent_by: Address, branch: bytes) -> bytes:
     """The Via header line of ours, without CRLF. It asks for `rport`, so that answers find us behind a NAT."""
-    return b"%b;branch=%b;rport" % (_own_sent_by(transport, sent_by), branch)
+    return b"%b%b;rport" % (_own_via_start(transport, sent_by), branch)
 
 
 @lru_cache(maxsize=256)
-def _own_sent_by(transport: str, sent_by: Address) -> bytes:
-    return f"Via: SIP/2.0/{transport.upper()} {sent_by}".encode()
+def _own_via_start(transport: str, sent_by: Address) -> bytes:
+    return f"Via: SIP/2.0/{transport.upper()} {sent_by};branch=".encode()
 
 
 def forwarded_request(request: Request, source: Address, via: bytes, *, reliable: bool = False) -> bytes:
@@ -35,10 +43,10 @@ def forwarded_request(request: Request, source: Address, via: bytes, *, reliable
     hops = request.max_forwards
     if hops == 0:
         raise RemoteProtocolError("Max-Forwards is 0", 483)
-    hops = DEFAULT_MAX_FORWARDS if hops is None else hops - 1
     stamped = stamp_with_port(request, source) if reliable else stamp(request, source)
-    if request.facts[MAX_FORWARDS] is not None and _can_splice(request):
-        return _spliced_request(request, via, stamped, b"%d" % hops)
+    if hops is not None and _can_splice(request):
+        return _spliced_request(request, via, stamped, b"%d" % (hops - 1))
+    hops = DEFAULT_MAX_FORWARDS if hops is None else hops - 1
     keys = request.headers.keys
     lines = request.headers.lines.copy()
     if stamped != request.top_via and "via" in keys:
@@ -53,18 +61,22 @@ def forwarded_request(request: Request, source: Address, via: bytes, *, reliable
 
 def _can_splice(message: Request | Response) -> bool:
     """Whether a shape has said where everything is, and nothing has been changed: the common case."""
-    facts = message.facts
-    return message.match is not None and message.plain_via and facts[CONTENT_LENGTH] is not None and message.untouched
+    if message.match is None or message.facts[CONTENT_LENGTH] is None:
+        return False
+    return message.plain_via and message.untouched
 
 
 def _spliced_request(request: Request, via: bytes, stamped: bytes, hops: bytes) -> bytes:
     data, match = request.data, request.match
     assert match is not None
-    (from_1, to_1, new_1), (from_2, to_2, new_2) = sorted(
-        ((*match.span("via"), stamped), (*match.span("max_forwards"), hops))
-    )
-    rest = data[data.find(b"\r\n") : from_1], new_1, data[to_1:from_2], new_2, data[to_2 : request.body_end]
-    return b"".join((start_line(request), b"\r\n", via, *rest))
+    first = data.find(b"\r\n")
+    from_1, to_1 = match.span("via")
+    from_2, to_2 = match.span("max_forwards")
+    if to_1 > from_2:
+        from_1, to_1, stamped, from_2, to_2, hops = from_2, to_2, hops, from_1, to_1, stamped
+    return b"%b\r\n%b%b%b%b%b%b" % (
+        start_line(request), via, data[first:from_1], stamped, data[to_1:from_2], hops, data[to_2 : request.body_end],
+    )  # fmt: skip
 
 
 def forwarded_response(response: Response) -> bytes:
@@ -88,15 +100,20 @@ def _spliced_response(response: Response) -> bytes:
     return b"".join((start_line(response), data[data.find(b"\r\n") : line], data[via_to : response.body_end]))
 
 
+def next_target(response: Response) -> ResponseTarget | None:
+    """Where it goes by the via-parm below ours (16.7 item 3); None where ours was the only one."""
+    facts = response.facts
+    if facts[NEXT_MARK] is not None and response.plain_via:
+        return stamped_target(facts[NEXT_PROTOCOL], facts[NEXT_MARK])
+    via = next_via(response)
+    return None if via is None else response_target(via)
+
+
 def next_via(response: Response) -> bytes | None:
-    """The via-parm below ours, which says where the response goes (16.7 item 3); None where ours was the only one."""
-    if response.match is not None and response.plain_via and response.layout.vias > 1:
-        rest: bytes = response.match["next_via"]
-    else:
-        further = further_vias(response)
-        if not further:
-            return None
-        rest = further[0]
-    if b"," not in rest:
+    """The via-parm below ours; None where ours was the only one."""
+    rest: bytes | None = response.facts[NEXT_VIA] if response.plain_via else None
+    if rest is None:
+        rest = next(iter(further_vias(response)), None)
+    if rest is None or b"," not in rest:
         return rest
     return split_commas(rest.decode("utf-8", "surrogateescape"))[0].encode("utf-8", "surrogateescape")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
 
-from trio_sip.address import Address
+from trio_sip.address import Address, Destination
 from trio_sip.errors import LocalProtocolError, RemoteProtocolError, TransportError
 from trio_sip.message.headers import Headers
 from trio_sip.message.model import Request
 from trio_sip.message.uri import CACHED_LENGTH, Uri
 from trio_sip.message.values import NameAddr, split_commas
 
-__all__ = ["Destination", "destination", "next_hop", "remove_own_routes", "request_uri", "uri_address"]
+__all__ = ["next_destination", "next_hop", "remove_own_routes", "request_uri", "uri_address"]
 
 
 def uri_address(uri: Uri) -> Address:
@@ -50,16 +49,10 @@ def next_hop(request: Request) -> Uri:
     return first.uri
 
 
-class Destination(NamedTuple):
-    """Where a URI leads to, before any name is resolved. `host` may be a name."""
-
-    transport: str
-    host: str
-    port: int
-
-
-def destination(hop: Uri, text: str) -> Destination:
-    """Where `hop`, which reads `text`, leads to. Raises `TransportError` where it names no host."""
+def next_destination(request: Request) -> Destination:
+    """Where `next_hop` leads to. Raises `TransportError` where it names no host."""
+    hop = next_hop(request)
+    text = request.uri_text if hop is request.uri else str(hop)
     return _destination(text) if len(text) <= CACHED_LENGTH else _find_destination(hop)
 
 

@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from trio_sip.address import DEFAULT_PORT, Address, is_ip_address
+from trio_sip.address import DEFAULT_PORT, Address, Destination, is_ip_address
 from trio_sip.message.model import Message
 from trio_sip.message.values import Via
 
@@ -23,14 +22,8 @@ __all__ = [
     "rport_mark",
     "stamp",
     "stamp_with_port",
+    "stamped_target",
 ]
-
-
-# A Via as `stamp` leaves it: sent-protocol LWS sent-by, branch, rport and received in this order
-_STAMPED = re.compile(
-    rb"SIP/2\.0/(UDP|TCP) ((?:[0-9A-Za-z.\-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,5})?)"
-    rb";branch=[0-9A-Za-z\-.!%*_+`'~]++(?:;rport=([0-9]{1,5}))?(?:;received=([0-9A-Fa-f.:]++))?"
-)
 
 
 @lru_cache(maxsize=4096)
@@ -126,34 +119,27 @@ def _without_first(value: bytes) -> bytes:
 
 
 class ResponseTarget(NamedTuple):
-    """Where a response goes when `via` is its topmost Via (18.2.2, RFC 3581 4). The host may be a name."""
+    """Where a response goes when `via` is its topmost Via (18.2.2, RFC 3581 4)."""
 
-    transport: str
-    address: Address
-    sent_by: Address
-    """Where a new connection is opened to, when the one at `address` is gone."""
+    to: Destination
+    anew: Destination
+    """Where a new connection is opened to, when the one it should take is gone."""
 
 
 def response_target(via: bytes) -> ResponseTarget:
     """What one raw via-parm says. Raises `RemoteProtocolError`."""
-    stamped = _STAMPED.fullmatch(via)
-    if stamped is None:
-        return _response_target(Via.parse(via.decode("utf-8", "surrogateescape")))
-    transport, sent_by, rport, received = stamped.groups()
-    return _stamped_target(transport, sent_by, rport, received)
+    return _response_target(Via.parse(via.decode("utf-8", "surrogateescape")))
 
 
 @lru_cache(maxsize=4096)
-def _stamped_target(transport: bytes, sent_by: bytes, rport: bytes | None, received: bytes | None) -> ResponseTarget:
-    return _response_target(
-        Via.parse(f"SIP/2.0/{transport.decode()} {sent_by.decode()}")
-        .with_parameter("rport", None if rport is None else rport.decode())
-        .with_parameter("received", None if received is None else received.decode())
-    )
+def stamped_target(protocol: bytes, mark: bytes) -> ResponseTarget:
+    """What a via-parm says, of which only `SIP/2.0/UDP host:port` and what stands behind the branch are looked at."""
+    return response_target(protocol + mark)
 
 
 def _response_target(via: Via) -> ResponseTarget:
     host = via.received or via.maddr or via.host
     port = via.rport if via.received and via.rport else via.port
     transport = via.transport.lower()
-    return ResponseTarget(transport, Address(host, port or DEFAULT_PORT), Address(host, via.address_port))
+    to = Destination(transport, host, port or DEFAULT_PORT)
+    return ResponseTarget(to, to._replace(port=via.address_port))

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, NoReturn
 
-from trio_sip.address import Address
+from trio_sip.address import Destination
 from trio_sip.errors import LocalProtocolError, RemoteProtocolError, TransportError
 from trio_sip.message import model
 from trio_sip.message.frame import Frame
@@ -14,7 +14,7 @@ from trio_sip.message.uri import Uri
 from trio_sip.message.write import write_reply
 from trio_sip.proxy.branch import branch_for
 from trio_sip.proxy.forward import forwarded_request, own_via
-from trio_sip.proxy.route_set import destination, next_hop, request_uri
+from trio_sip.proxy.route_set import next_destination, request_uri
 from trio_sip.proxy.via import further_vias, reply_address, rport_mark, stamp
 from trio_sip.routing.core import RETRY_AFTER, Core
 from trio_sip.routing.in_work import InWork
@@ -76,7 +76,7 @@ class Request(InWork, model.Request):
         data = write_reply(status, reason, vias, from_value, to_value, call_id, cseq, headers, body)
         address = None if usual or flow.reliable else reply_address(self, flow.remote)
         if address is not None:
-            self._core.egress.send_soon(flow.transport, address, data, flow)
+            self._core.egress.send_soon(Destination(flow.transport, *address), data, flow)
         else:
             try:
                 flow.send(data)
@@ -84,7 +84,7 @@ class Request(InWork, model.Request):
                 if not flow.reliable:
                     raise
                 # The connection it came on is gone: 18.2.2 has us open one to the port its Via names.
-                self._core.egress.send_soon("tcp", Address(flow.remote.host, self.sent_by.port), data)
+                self._core.egress.send_soon(Destination("tcp", flow.remote.host, self.sent_by.port), data)
         if status >= 200:
             self._ended = "answered"
         self._core.counted.replied += 1
@@ -106,16 +106,17 @@ class Request(InWork, model.Request):
         """
         if self._was_dropped("forwarded"):
             return
-        branch = branch_for(self, self._core.identifiers)
-        if target is not None:
-            self.uri = request_uri(_target(target))
-        hop = next_hop(self)
-        transport, host, port = destination(hop, self.uri_text if hop is self.uri else str(hop))
         core = self._core
         came_by = self.frame._flow
-        flow = await core.egress.flow_to(transport, host, port, came_by)
-        if self._was_dropped("forwarded"):  # it may have ended meanwhile
-            return
+        branch = branch_for(self, core.identifiers)
+        if target is not None:
+            self.uri = request_uri(_target(target))
+        to = next_destination(self)
+        flow = core.egress.flow_nowait(to, came_by)
+        if flow is None:
+            flow = await core.egress.flow_to(to, came_by)
+            if self._was_dropped("forwarded"):  # it may have ended meanwhile
+                return
         via = own_via(flow.transport, core.egress.sent_by(flow), branch)
         flow.send(forwarded_request(self, came_by.remote, via, reliable=came_by.reliable))
         self._ended = "forwarded"

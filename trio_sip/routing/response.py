@@ -10,8 +10,7 @@ from trio_sip.errors import LocalProtocolError, RemoteProtocolError
 from trio_sip.message import model
 from trio_sip.message.frame import Frame
 from trio_sip.message.parse import read_response
-from trio_sip.proxy.forward import forwarded_response, next_via
-from trio_sip.proxy.via import response_target
+from trio_sip.proxy.forward import forwarded_response, next_target
 from trio_sip.routing.core import Core
 from trio_sip.routing.in_work import InWork
 from trio_sip.workers.slot import Slot
@@ -47,14 +46,14 @@ class Response(InWork, model.Response):
         """Send it to the next Via (RFC 3261 16.7, 16.11). Does not wait; what cannot be sent is counted."""
         if self._dropped:
             return
-        via = next_via(self)
-        if via is None:
+        target = next_target(self)
+        if target is None:
             self._core.counted.stray += 1
             return
-        transport, address, sent_by = response_target(via)
-        if transport == "tcp" and address != sent_by and not self._core.egress.is_connected(address):
-            address = sent_by  # the connection is gone: 18.2.2 has us open one
-        self._core.egress.send_soon(transport, address, forwarded_response(self), self.frame.flow)
+        to, anew = target
+        if to.transport == "tcp" and to != anew and not self._core.egress.is_connected(to):
+            to = anew  # the connection is gone: 18.2.2 has us open one
+        self._core.egress.send_soon(to, forwarded_response(self), self.frame._flow)
         self._core.counted.forwarded += 1
 
     def _pass_on_as_received(self) -> None:

@@ -9,7 +9,7 @@ import logging
 
 import trio
 
-from trio_sip.address import Address, Flow, is_ip_address
+from trio_sip.address import TRANSPORTS, Address, Destination, Flow, is_ip_address
 from trio_sip.errors import TransportError
 from trio_sip.transport.network import Network, UdpPort
 from trio_sip.transport.pool import ConnectionPool
@@ -34,7 +34,7 @@ class Egress:
         self._tcp: list[Address] = []
         self._ours: dict[Address, bool] = {}
         self._sent_by: dict[Flow, Address] = {}
-        self._flows: dict[tuple[Address, Address | None], Flow] = {}
+        self._udp_flows: dict[tuple[Destination, Address | None], Flow] = {}
         self._nursery: trio.Nursery | None = None
         self._pending = 0
         self.lost = 0
@@ -87,69 +87,73 @@ class Egress:
             return Address(self._network.source_host(flow.remote.host), local.port)
         return local
 
-    def udp_flow(self, remote: Address, like: Flow | None = None) -> Flow:
-        """A UDP flow to an IP address, from the port `like` came in at where that can be. Raises `TransportError`."""
-        key = (remote, None if like is None else like.local)
-        known = self._flows.get(key)
-        if known is None:
-            if len(self._flows) >= _MAX_KNOWN:
-                self._flows.clear()
-            known = self._flows[key] = self._find_udp_flow(remote, like)
-        return known
+    def flow_nowait(self, to: Destination, like: Flow | None = None) -> Flow | None:
+        """The flow to an IP address: UDP from the port `like` came in at where that can be, or an open connection.
 
-    def _find_udp_flow(self, remote: Address, like: Flow | None) -> Flow:
-        port = self._udp.get(like.local) if like is not None and like.transport == "udp" else None
-        if port is None or (":" in port.local.host) != (":" in remote.host):
-            same_family = [p for p in self._udp.values() if (":" in p.local.host) == (":" in remote.host)]
-            if not same_family:
-                raise TransportError(f"no UDP listener to send to {remote} from")
-            port = same_family[0]
-        return port.flow_to(remote)
+        None where it takes waiting: for a name to be resolved, a connection to be opened. Raises `TransportError`.
+        """
+        known = self._udp_flows.get((to, None if like is None else like.local))
+        return self._find_flow(to, like) if known is None else known
 
-    async def flow_to(self, transport: str, host: str, port: int, like: Flow | None = None) -> Flow:
-        """The flow to a host, which may be a name. Raises `TransportError`."""
-        remote = Address(host if is_ip_address(host) else await self._resolve(host), port)
-        if transport == "udp":
-            return self.udp_flow(remote, like)
-        if transport == "tcp":
-            return self._pool.find(remote) or await self._pool.flow_to(remote)
-        raise TransportError(f"transport {transport!r} is not supported; udp and tcp are")
+    def _find_flow(self, to: Destination, like: Flow | None) -> Flow | None:
+        if to.transport not in TRANSPORTS:
+            raise TransportError(f"transport {to.transport!r} is not supported; {' and '.join(TRANSPORTS)} are")
+        if not is_ip_address(to.host):
+            return None
+        if to.transport == "tcp":
+            return self._pool.find(to.address)
+        local = None if like is None else like.local
+        if len(self._udp_flows) >= _MAX_KNOWN:
+            self._udp_flows.clear()
+        flow = self._udp_flows[to, local] = self._udp_port(to.host, local).flow_to(to.address)
+        return flow
+
+    def _udp_port(self, host: str, local: Address | None) -> UdpPort:
+        """The port to send to `host` from: the one at `local`, or another of the right family."""
+        family = [port for port in self._udp.values() if (":" in port.local.host) == (":" in host)]
+        if not family:
+            raise TransportError(f"no UDP listener to send to {host} from")
+        return next((port for port in family if port.local == local), family[0])
+
+    async def flow_to(self, to: Destination, like: Flow | None = None) -> Flow:
+        """The flow to a host, which may be a name; a connection is opened where none is. Raises `TransportError`."""
+        flow = self.flow_nowait(to, like)
+        if flow is None and not is_ip_address(to.host):
+            to = to._replace(host=await self._resolve(to.host))
+            flow = self.flow_nowait(to, like)
+        return await self._pool.flow_to(to.address) if flow is None else flow
 
     async def _resolve(self, host: str) -> str:
         return (await self._network.resolve(host))[0]
 
-    def is_connected(self, remote: Address) -> bool:
+    def is_connected(self, to: Destination) -> bool:
         """Whether a connection to that address is open."""
-        return self._pool.find(remote) is not None
+        return self._pool.find(to.address) is not None
 
-    def send_soon(self, transport: str, remote: Address, data: bytes, like: Flow | None = None) -> None:
-        """Send to an address without waiting: at once where a flow is there, else as soon as one is.
-
-        Failures are counted.
-        """
+    def send_soon(self, to: Destination, data: bytes, like: Flow | None = None) -> None:
+        """Send without waiting: at once where a flow is there, else as soon as one is. Failures are counted."""
         try:
-            if is_ip_address(remote.host):
-                flow = self.udp_flow(remote, like) if transport == "udp" else self._pool.find(remote)
-                if flow is not None:
-                    flow.send(data)
-                    return
+            flow = self.flow_nowait(to, like)
+            if flow is not None:
+                flow.send(data)
+                return
         except TransportError as error:
-            self._lose(remote, error)
+            self._lose(to, error)
             return
         if self._nursery is None or self._pending >= MAX_PENDING_SENDS:
-            self._lose(remote, TransportError("too many messages wait for a connection"))
+            self._lose(to, TransportError("too many messages wait for a connection"))
             return
         self._pending += 1
-        self._nursery.start_soon(self._send_later, transport, remote, data, like)
+        self._nursery.start_soon(self._send_later, to, data, like)
 
-    async def _send_later(self, transport: str, remote: Address, data: bytes, like: Flow | None) -> None:
+    async def _send_later(self, to: Destination, data: bytes, like: Flow | None) -> None:
         try:
-            (await self.flow_to(transport, remote.host, remote.port, like)).send(data)
+            (await self.flow_to(to, like)).send(data)
         except TransportError as error:
-            self._lose(remote, error)
+            self._lose(to, error)
         finally:
             self._pending -= 1
 
-    def _lose(self, remote: Address, error: Exception) -> None:
+    def _lose(self, to: Destination, error: Exception) -> None:
         self.lost += 1
-        logger.debug("a message to %s is lost: %s", remote, error)
+        logger.debug("a message to %s is lost: %s", to.address, error)
