@@ -5,7 +5,7 @@ it. The table gives medians over the rounds with the least and the most, and eac
 echo's.
 
 usage: python bench/compare.py [--only NAME,NAME] [--rounds 5] [--messages 20000] [--window 64] [--seed 1]
-    [--profile one|mixed]
+    [--profile one|mixed] [--loop c|python]
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def measure(contestant: Contestant, options: argparse.Namespace, seed: int) -> C
     """One round of one contestant. Raises `ServerError` when answers are not what they should be."""
     with contestant.start() as started:
         server, port, uri = started.server, started.port, started.uri
-        load = partial(run_load, server, port, uri=uri, window=options.window, profile=options.profile)
+        load = partial(
+            run_load, server, port, uri=uri, window=options.window, profile=options.profile, loop=options.loop
+        )
         load(count=WARM_UP, seed=seed + 1)
         cost = load(count=options.messages, seed=seed)
     if set(cost.result.statuses) != {contestant.answer}:
@@ -104,11 +106,12 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=64, help="requests in flight")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--profile", choices=PROFILES, default="one", help="see load.py")
+    parser.add_argument("--loop", choices=("c", "python"), default="c", help="what the load is written in; see load.py")
     options = parser.parse_args()
     chosen = choose(options.only)
     costs = run_rounds(chosen, options.rounds, options)
     print(headline())
-    load = f"{options.messages} OPTIONS, {options.window} in flight, profile {options.profile}"
+    load = f"{options.messages} OPTIONS, {options.window} in flight, profile {options.profile}, load in {options.loop}"
     print(f"{options.rounds} rounds of {load}; compared with {REFERENCE}")
     print("a forward counts request and response as one message, and the router's CPU alone")
     print()

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kamailio
+from compiled import BENCH, compile_c
 from load import HOST
-from measure import BENCH, Server, compile_c, free_port, running
+from measure import Server, free_port, running
 
 Command = list[str | Path]
 Build = Callable[[Path, int], Command]

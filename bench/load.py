@@ -11,20 +11,28 @@ seldom of use for the next.
 As a program it builds its messages, prints `ready`, waits for a line on standard input, runs, and prints one
 line of JSON (`Result`): a closed loop, or with `--rate` that many messages a second whatever comes back.
 
+The closed loop runs in C (`closed_loop.c`) where there is a compiler. A load that takes a processor of its own slows
+the server on the other, where the two share a core, and what is measured is then the load as well; `--loop python`
+is that loop in Python.
+
 usage: python bench/load.py PORT [--count N] [--window W] [--uri URI] [--seed S]
-    [--profile one|mixed] [--seconds S] [--method METHOD] [--rate R]
+    [--profile one|mixed] [--seconds S] [--method METHOD] [--rate R] [--loop c|python]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import select
 import socket
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from compiled import compile_c
 
 HOST = "127.0.0.1"
 DATAGRAM_BYTES = 65535
@@ -175,6 +183,17 @@ def run_closed(sock: socket.socket, messages: list[bytes], *, window: int, secon
     return result
 
 
+def become_closed_loop(program: Path, sock: socket.socket, messages: list[bytes], window: int, seconds: float) -> None:
+    """Do as `run_closed`, from `ready` to the result, in C. Does not return."""
+    file = os.memfd_create("messages", 0)
+    with open(file, "wb", closefd=False) as opened:
+        for message in messages:
+            opened.write(len(message).to_bytes(4, "little") + message)
+    sock.set_inheritable(True)
+    numbers = (sock.fileno(), file, len(messages), window, seconds, QUIET * 1000)
+    os.execv(program, [str(program), *map(str, numbers)])
+
+
 def run_open(sock: socket.socket, messages: list[bytes], *, rate: float, linger: float = 1.0) -> Result:
     """Send at `rate` messages a second whatever comes back, then wait `linger` seconds for late answers.
 
@@ -222,6 +241,7 @@ def main() -> None:
     parser.add_argument("--profile", choices=PROFILES, default="one")
     parser.add_argument("--method", default="OPTIONS")
     parser.add_argument("--rate", type=float, help="messages a second: an open loop")
+    parser.add_argument("--loop", choices=("c", "python"), default="c", help="what the closed loop is written in")
     parser.add_argument("--seconds", type=float, default=30.0, help="stop after this long")
     options = parser.parse_args()
     with connected_socket(options.port) as sock:
@@ -235,6 +255,9 @@ def main() -> None:
             profile=options.profile,
             method=options.method,
         )
+        program = compile_c("closed_loop") if options.loop == "c" and not options.rate else None
+        if program is not None:
+            become_closed_loop(program, sock, messages, options.window, options.seconds)
         print("ready", flush=True)
         if sys.stdin.readline():
             if options.rate:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,11 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compiled import BENCH
 from load import HOST, Answers, Result, build_messages, connected_socket
 
-BENCH = Path(__file__).resolve().parent
 PROJECT = BENCH.parent
-BUILD = BENCH / "build"
 START_SECONDS = 15.0  # for a server to answer its first request
 STOP_SECONDS = 5.0  # for a server to end after SIGTERM
 LOAD_MARGIN = 10.0  # seconds a load may take beyond its own bound
@@ -57,18 +55,6 @@ def free_port() -> int:
         sock.bind((HOST, 0))
         port: int = sock.getsockname()[1]
         return port
-
-
-def compile_c(name: str) -> Path | None:
-    """Compile `bench/<name>.c` into `bench/build/`; None when there is no C compiler."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        return None
-    source, program = BENCH / f"{name}.c", BUILD / name
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        BUILD.mkdir(exist_ok=True)
-        subprocess.run([compiler, "-O2", "-o", program, source], check=True, timeout=60)
-    return program
 
 
 def process_tree(root: int) -> list[int]:
