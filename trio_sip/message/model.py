@@ -54,8 +54,8 @@ class Message:
     plain_via: bool
     """Whether the topmost Via stands alone on its line and has nothing out of the ordinary: `shapes.PLAIN_VIA`."""
     regular: bool
-    """Whether a shape has read it and found nothing that needs a second look: a plain Via with a branch, Max-Forwards
-    not 0, no Route, no Proxy-Require, one Via."""
+    """Whether a shape has read it and found nothing that needs a second look: a SIP URI, a plain Via with a branch,
+    Max-Forwards not 0, no Route, no Proxy-Require, one Via."""
     start_changed: bool
     """Whether a script has set what stands in the start line."""
     body_at: int
@@ -250,7 +250,7 @@ class Request(Message):
     __slots__ = ("_uri", "_uri_text")
 
     _plain_via = shapes.PLAIN_VIA
-    _uri_text: str
+    _uri_text: str | None
     _uri: Uri | None
 
     @property
@@ -263,7 +263,7 @@ class Request(Message):
     def uri(self) -> Uri:
         """The Request-URI. It may be set, to a `Uri` or to text."""
         if self._uri is None:
-            self._uri = Uri.parse(self._uri_text)
+            self._uri = Uri.parse(self.uri_text)
         return self._uri
 
     @uri.setter
@@ -281,10 +281,12 @@ class Request(Message):
     @property
     def uri_text(self) -> str:
         """The Request-URI as text: byte for byte as received until a script sets it."""
+        if self._uri_text is None:
+            self._uri_text = str(self.facts[shapes.URI], "ascii")
         return self._uri_text
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.method} {self._uri_text} Call-ID={self.call_id!r}>"
+        return f"<{type(self).__name__} {self.method} {self.uri_text} Call-ID={self.call_id!r}>"
 
 
 class Response(Message):

@@ -90,6 +90,7 @@ _VIA_IN_RESPONSE = (
     rb"(?P<via>" + _SENT_BY + _BRANCH + rb"(?P<rport>" + _RPORT + rb")?"
     rb"(?:;received=[0-9A-Fa-f.:]++)?(?(rport)|(?:" + _RPORT + rb")?))"
 )  # fmt: skip
+_NAMES = re.compile(rb"\r\n([^:\r\n]{1,64}+):")
 # The Via below ours in a response, if it is as `rport` and `received` are written by us
 _NEXT_VIA = (
     rb"(?P<next_via>(?P<next_protocol>SIP/2\.0/(?:UDP|TCP) " + _HOST_PORT + rb");branch=" + _TOKEN + rb"++"
@@ -101,16 +102,22 @@ def _or_any(pattern: bytes, name: bytes) -> bytes:
     return rb"(?:" + pattern + rb"|(?P<" + name + rb">" + _ANY + rb"))"
 
 
+def _sip_uri(host: bytes) -> bytes:
+    """A SIP URI of user and host, in which only the host is left to be judged."""
+    return rb"sip:(?:[0-9A-Za-z\-_.!~*'()&=+$]{1,64}+@)?(?P<" + host + rb">" + _HOST_PORT + rb")"
+
+
 def _name_addr(name: bytes) -> bytes:
     """name-addr, or an addr-spec without parameters; then at most `;tag=` and a token."""
     display = rb"(?:\"[ !#-\[\]-~]{0,128}+\" {0,8}+|" + _TOKEN[:-1] + rb" ]{0,128}+)"
-    address = rb"(?:" + display + rb"<[!-;=?-~]{1,256}+>|sips?:[0-9A-Za-z_.@:%+\-]{1,256}+)"
+    plain = display + rb"<" + _sip_uri(name + b"_host") + rb">"
+    other = display + rb"<[!-;=?-~]{1,256}+>|sips?:[0-9A-Za-z_.@:%+\-]{1,256}+"
     tag = rb"(?:;tag=(?P<" + name + rb"_tag>" + _TOKEN + rb"++))?"
-    plain = rb"(?P<" + name + rb"_value>(?P<" + name + rb"_addr>" + address + rb")" + tag + rb")"
-    return _or_any(plain, name + b"_any")
+    value = rb"(?P<" + name + rb"_value>(?:" + plain + rb"|(?P<" + name + rb"_addr>" + other + rb"))" + tag + rb")"
+    return _or_any(value, name + b"_any")
 
 
-_REQUEST_LINE = rb"(?P<method>[A-Z]{1,20}+) (?P<uri>[!-~]{1,256}+) SIP/2\.0"
+_REQUEST_LINE = rb"(?P<method>[A-Z]{1,20}+) (?P<uri>" + _sip_uri(b"uri_host") + rb"(?= )|[!-~]{1,256}+) SIP/2\.0"
 _STATUS_LINE = rb"SIP/2\.0 (?P<status>[1-6][0-9][0-9]) (?P<reason>[ -~]*+)"
 _VALUES = {
     "from": _name_addr(b"from"),
@@ -133,7 +140,8 @@ PLAIN_VIA = re.compile(_VIA)
 PLAIN_VIA_IN_RESPONSE = re.compile(_VIA_IN_RESPONSE)
 _COMMON = (
     "via", "sent_by", "from_value", "from_tag", "to_value", "to_tag", "call_id", "cseq_value",
-    "method", "content_length", "from_addr", "to_addr", "via_any", "from_any", "to_any", "branch", "cseq",
+    "method", "content_length", "from_host", "to_host", "from_addr", "to_addr", "via_any", "from_any", "to_any",
+    "branch", "cseq",
 )  # fmt: skip
 SENT_BY = _COMMON.index("sent_by")
 CONTENT_LENGTH = _COMMON.index("content_length")
@@ -141,7 +149,8 @@ BRANCH = _COMMON.index("branch")
 CSEQ = _COMMON.index("cseq")
 URI = STATUS = len(_COMMON)
 MAX_FORWARDS = REASON = URI + 1
-NEXT_VIA, NEXT_PROTOCOL, NEXT_MARK = range(REASON + 1, REASON + 4)
+URI_HOST = NEXT_VIA = URI + 2
+NEXT_PROTOCOL, NEXT_MARK = NEXT_VIA + 1, NEXT_VIA + 2
 """Where these stand in `Message.facts`."""
 _COMPARED = (
     "keys", "body_at", "body_end", "method", "top_via", "sent_by", "branch", "wants_rport", "plain_via",
@@ -194,10 +203,10 @@ class Shapes:
         self._first_line = first_line
         self._values = values
         self._wanted = wanted
-        self._seen: dict[bytes, int] = {}
+        self._seen: dict[tuple[bytes, ...], int] = {}
         self.latest: dict[bytes, Shape] = {}
         """By the first bytes of a message, the shape that matched last: tried before any look at the order."""
-        self.by_order: dict[bytes, Shape] = {}
+        self.by_order: dict[tuple[bytes, ...], Shape] = {}
         self.compiled = 0
 
     def find(self, data: bytes) -> Shape | None:
@@ -214,7 +223,7 @@ class Shapes:
         if len(message.keys) > MAX_SHAPE_LINES:
             return
         order = _order_of(message.data)
-        if len(order) > MAX_ORDER_BYTES:
+        if sum(map(len, order)) > MAX_ORDER_BYTES:
             return
         seen = self._seen.get(order, 0) + 1
         if seen == 1 and len(self._seen) >= MAX_CANDIDATES:
@@ -243,7 +252,7 @@ class Shapes:
         return Shape(rb"\r\n".join(parts) + rb"\r\n", self._wanted, message.keys)
 
 
-REQUESTS = Shapes(_REQUEST_LINE, _IN_REQUEST, (*_COMMON, "uri", "max_forwards"))
+REQUESTS = Shapes(_REQUEST_LINE, _IN_REQUEST, (*_COMMON, "uri", "max_forwards", "uri_host"))
 RESPONSES = Shapes(_STATUS_LINE, _IN_RESPONSE, (*_COMMON, "status", "reason", "next_via", "next_protocol", "next_mark"))
 
 
@@ -290,10 +299,9 @@ def learn_response(response: Response) -> None:
     RESPONSES.learn(response, _take_response, ("status", "reason"))
 
 
-def _order_of(data: bytes) -> bytes:
-    """The header names in order, as spelled, with what stands before the first colon of the start line."""
-    lines = data[: data.find(b"\r\n\r\n")].split(b"\r\n", MAX_SHAPE_LINES + 1)
-    return b":".join([line.partition(b":")[0] for line in lines])
+def _order_of(data: bytes) -> tuple[bytes, ...]:
+    """The header names in order, as spelled. What is no header line is left out, and will not match."""
+    return tuple(_NAMES.findall(data, 0, data.find(b"\r\n\r\n")))
 
 
 def _alike(twin: Message, message: Message, more: tuple[str, ...]) -> bool:
@@ -303,17 +311,19 @@ def _alike(twin: Message, message: Message, more: tuple[str, ...]) -> bool:
 def _take_request(request: Request, data: bytes, shape: Shape, match: Match) -> bool:
     facts = match.group(*shape.groups)
     (
-        _, sent_by, _, _, _, _, _, _, method, length, from_addr, to_addr, via_any, from_any, to_any, _, _, uri, _,
+        _, sent_by, _, _, _, _, _, _, method, length, from_host, to_host, _, _, via_any, _, _, _, _, _, _, uri_host,
     ) = facts  # fmt: skip
+    request._uri = request._uri_text = None  # read when asked for
     try:
-        if via_any is None and from_any is None and to_any is None:
-            request._uri_text, request._uri = _sound_request(uri, sent_by, from_addr, to_addr)
+        if via_any is None and from_host is not None and to_host is not None and uri_host is not None:
+            _sound(sent_by, from_host, to_host, uri_host)
             request.facts = facts
             request.plain_via = True
             request.regular = shape.layout.is_usual
         else:
-            request._uri_text, request._uri = _uri(uri)
             _take_odd(request, facts)
+            is_sip = Uri.parse(request.uri_text).is_sip
+            request.regular = is_sip and request.plain_via and shape.layout.is_usual
     except RemoteProtocolError:
         return False
     request.method = METHODS.get(method) or method.decode()
@@ -323,15 +333,16 @@ def _take_request(request: Request, data: bytes, shape: Shape, match: Match) -> 
 def _take_response(response: Response, data: bytes, shape: Shape, match: Match) -> bool:
     facts = match.group(*shape.groups)
     (
-        _, sent_by, _, _, _, _, _, _, method, length, from_addr, to_addr, via_any, from_any, to_any, *_,
+        _, sent_by, _, _, _, _, _, _, method, length, from_host, to_host, _, _, via_any, *_,
     ) = facts  # fmt: skip
     try:
-        if via_any is None and from_any is None and to_any is None:
-            _sound_response(sent_by, from_addr, to_addr)
+        if via_any is None and from_host is not None and to_host is not None:
+            _sound(sent_by, from_host, to_host, b"")
             response.facts = facts
             response.plain_via = response.regular = True
         else:
             _take_odd(response, facts)
+            response.regular = response.plain_via
     except RemoteProtocolError:
         return False
     response.method = METHODS.get(method) or method.decode()
@@ -359,19 +370,18 @@ def _take_body(message: Message, data: bytes, match: Match, length: bytes | None
 def _take_odd(message: Message, facts: tuple[Any, ...]) -> None:
     """What a pattern captured whole, read by the general rules. Raises `RemoteProtocolError`."""
     (via, sent_by, from_value, from_tag, to_value, to_tag, *rest) = facts
-    _, _, _, _, from_addr, to_addr, via_any, from_any, to_any, *_ = rest
-    message.regular = False
+    _, _, _, _, from_host, to_host, from_addr, to_addr, via_any, from_any, to_any, *_ = rest
     if via_any is None:
         message.plain_via = True
         sent_by_address(sent_by)
     else:
         via, sent_by = message.read_via(via_any.rstrip(b" \t"))
     if from_any is None:
-        _check_address(from_addr)
+        _check_address(from_host, from_addr)
     else:
         from_value, from_tag = read_address(from_any)
     if to_any is None:
-        _check_address(to_addr)
+        _check_address(to_host, to_addr)
     else:
         to_value, to_tag = read_address(to_any)
     message.facts = (via, sent_by, from_value, from_tag, to_value, to_tag, *rest)
@@ -385,28 +395,18 @@ def read_address(text: bytes) -> tuple[bytes, bytes | None]:
 
 
 @lru_cache(maxsize=4096)
-def _sound_request(uri: bytes, sent_by: bytes, from_addr: bytes, to_addr: bytes) -> tuple[str, Uri]:
-    """The Request-URI, once all four are known to be well-formed. Raises `RemoteProtocolError`."""
-    _sound_response(sent_by, from_addr, to_addr)
-    return _uri(uri)
+def _sound(*hosts: bytes) -> None:
+    """Check what a shape has captured as `host [":" port]`; `b""` is left out. Raises `RemoteProtocolError`."""
+    for host in hosts:
+        if host:
+            sent_by_address(host)
 
 
-@lru_cache(maxsize=4096)
-def _sound_response(sent_by: bytes, from_addr: bytes, to_addr: bytes) -> None:
-    sent_by_address(sent_by)
-    _check_address(from_addr)
-    _check_address(to_addr)
-
-
-@lru_cache(maxsize=4096)
-def _check_address(text: bytes) -> None:
-    NameAddr.parse(text.decode())
-
-
-@lru_cache(maxsize=4096)
-def _uri(text: bytes) -> tuple[str, Uri]:
-    decoded = text.decode()
-    return decoded, Uri.parse(decoded)
+def _check_address(host: bytes | None, address: bytes) -> None:
+    if host is not None:
+        sent_by_address(host)
+    else:
+        NameAddr.parse(address.decode())
 
 
 @lru_cache(maxsize=4096)
