@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import trio
 from trio.testing import check_half_closeable_stream
 
+from trio_sip import Request, Router
 from trio_sip.address import Address
 from trio_sip.errors import TransportError
 from trio_sip.testing import SimulatedNetwork
 from trio_sip.testing.simulated_stream import WINDOW_BYTES, SimulatedStream
 from trio_sip.transport.network import StreamListener
+
+if TYPE_CHECKING:
+    from conftest import Lab
 
 ONE, TWO = Address("10.0.0.1", 5060), Address("10.0.0.2", 40000)
 MESSAGE = b"OPTIONS sip:a SIP/2.0\r\nl: 0\r\n\r\n"
@@ -116,7 +122,7 @@ async def heal_later(network: SimulatedNetwork) -> None:
 async def test_connecting(autojump_clock: object) -> None:
     network = SimulatedNetwork(latency=0.010)
     listener = await network.open_tcp(ONE)
-    bob = network.user_agent("10.0.0.2", transport="tcp")
+    bob = network.endpoint("10.0.0.2", transport="tcp")
     stream, local = await network.connect_tcp(bob.address)
     assert trio.current_time() == pytest.approx(0.020)
     assert local.host == "10.0.0.1"
@@ -153,9 +159,9 @@ async def test_a_cancelled_connect_resets_the_other_end(autojump_clock: object) 
         await stream.receive_some()
 
 
-async def test_a_user_agent_over_tcp(autojump_clock: object, nursery: trio.Nursery) -> None:
+async def test_an_endpoint_over_tcp(autojump_clock: object, nursery: trio.Nursery) -> None:
     network = SimulatedNetwork()
-    alice, bob = (network.user_agent(f"10.0.0.{n}", transport="tcp") for n in (2, 3))
+    alice, bob = (network.endpoint(f"10.0.0.{n}", transport="tcp") for n in (2, 3))
     alice.send(MESSAGE[:7], bob.address)
     alice.send(MESSAGE[7:] + MESSAGE, bob.address)
     assert await bob.receive() == MESSAGE
@@ -170,10 +176,148 @@ async def test_a_user_agent_over_tcp(autojump_clock: object, nursery: trio.Nurse
     assert alice.receive_nowait() is None
 
 
-async def test_a_partitioned_user_agent_hears_nothing(autojump_clock: object) -> None:
+async def test_a_partitioned_endpoint_hears_nothing(autojump_clock: object) -> None:
     network = SimulatedNetwork()
-    alice, bob = (network.user_agent(f"10.0.0.{n}", transport="tcp") for n in (2, 3))
+    alice, bob = (network.endpoint(f"10.0.0.{n}", transport="tcp") for n in (2, 3))
     network.partition("10.0.0.2", "10.0.0.3")
     alice.send(MESSAGE, bob.address)
     with pytest.raises(AssertionError, match=r"tcp:10\.0\.0\.3:5060 got no message in 32 s"):
         await bob.receive()
+
+
+# Resets on the way
+
+
+def fates(network: SimulatedNetwork) -> list[str]:
+    return [record.fate for record in network.trace]
+
+
+async def broken_at(stream: trio.abc.Stream) -> float:
+    """When a stream, read until then, is found broken; what writes to it finds that, too."""
+    with trio.fail_after(60):
+        with pytest.raises(trio.BrokenResourceError):
+            await stream.receive_some()
+        with pytest.raises(trio.BrokenResourceError):
+            await stream.send_all(b"x")
+    return trio.current_time()
+
+
+async def test_a_reset_cuts_the_piece_that_crosses_the_point(autojump_clock: object) -> None:
+    network = SimulatedNetwork(latency=0.010)
+    network.reset_stream_after(TWO.host, ONE.host, 7)
+    ends = await connect(network)
+    await ends.near.send_all(b"hello")
+    await ends.near.send_all(b"there")
+    await ends.near.send_all(b"lost")  # it does not know yet
+    assert fates(network) == ["delivered", "reset", "reset"]
+    assert [record.data for record in network.trace] == [b"hello", b"there", b"lost"]
+    assert [len(record.arrivals) for record in network.trace] == [1, 1, 0]
+    assert await ends.far.receive_some() == b"helloth"
+    assert await broken_at(ends.far) == pytest.approx(0.020)
+    assert await broken_at(ends.near) == pytest.approx(0.030)
+
+
+@pytest.mark.parametrize(("nbytes", "received"), [(0, b""), (4, b"hell"), (5, b"hello")])
+async def test_exactly_so_many_bytes_arrive(autojump_clock: object, nbytes: int, received: bytes) -> None:
+    network = SimulatedNetwork()
+    network.reset_stream_after(TWO.host, ONE.host, nbytes)
+    ends = await connect(network)
+    ends.near.send_nowait(b"hello")
+    assert fates(network) == ["reset"]
+    if received:
+        assert await ends.far.receive_some() == received
+    await broken_at(ends.far)
+    await broken_at(ends.near)
+
+
+async def test_the_other_direction_does_not_count(autojump_clock: object) -> None:
+    network = SimulatedNetwork(latency=0.010)
+    network.reset_stream_after(ONE.host, TWO.host, 7)
+    ends = await connect(network)
+    await ends.near.send_all(b"a longer one")
+    assert await ends.far.receive_some() == b"a longer one"
+    await ends.far.send_all(b"hello there")
+    await ends.near.send_all(b"under way when it is reset")
+    assert await ends.near.receive_some() == b"hello t"
+    await broken_at(ends.near)
+    await broken_at(ends.far)
+
+
+async def test_what_is_under_way_back_arrives_before_the_reset(autojump_clock: object) -> None:
+    network = SimulatedNetwork(latency=0.010)
+    network.reset_stream_after(TWO.host, ONE.host, 1)
+    ends = await connect(network)
+    await ends.far.send_all(b"early")
+    await ends.near.send_all(b"x")
+    await ends.far.send_all(b"late")
+    assert fates(network) == ["delivered", "reset", "reset"]
+    assert await ends.near.receive_some() == b"early"
+    await broken_at(ends.near)
+
+
+async def test_who_waits_for_room_is_told_of_the_reset(autojump_clock: object) -> None:
+    network = SimulatedNetwork(latency=0.010)
+    network.reset_stream_after(TWO.host, ONE.host, 100)
+    ends = await connect(network)
+    with pytest.raises(trio.BrokenResourceError):
+        await ends.near.send_all(bytes(2 * WINDOW_BYTES))
+    assert trio.current_time() == pytest.approx(0.030)
+
+
+async def test_each_call_is_for_one_connection(autojump_clock: object) -> None:
+    network = SimulatedNetwork()
+    listener = network.bind_tcp(ONE)
+    for nbytes in (1, 2):
+        network.reset_stream_after(TWO.host, ONE.host, nbytes)
+    network.open_stream(TWO, Address(ONE.host, 9)).send_nowait(b"hello")  # refused: no connection
+    received = []
+    for _ in range(3):
+        network.open_stream(Address(TWO.host, 0), ONE).send_nowait(b"hello")
+        stream, _ = await listener.accept()
+        received.append(await stream.receive_some())
+    assert received == [b"h", b"he", b"hello"]
+
+
+async def test_a_reset_waits_while_the_hosts_are_cut(autojump_clock: object) -> None:
+    network = SimulatedNetwork()
+    network.reset_stream_after(TWO.host, ONE.host, 2)
+    ends = await connect(network)
+    network.partition(ONE.host, TWO.host)
+    await ends.near.send_all(b"hello")
+    with trio.move_on_after(60) as scope:
+        await ends.far.receive_some()
+    assert scope.cancelled_caught
+    network.heal()
+    assert await ends.far.receive_some() == b"he"
+    await broken_at(ends.far)
+
+
+@pytest.mark.parametrize("nbytes", [-1, 1.5, "7", None])
+async def test_a_number_of_bytes_is_needed(nbytes: int) -> None:
+    with pytest.raises(ValueError, match="nbytes is a whole number of bytes, 0 or more, not"):
+        SimulatedNetwork().reset_stream_after(ONE.host, TWO.host, nbytes)
+
+
+def forwarding() -> Router:
+    router = Router()
+
+    @router.request_route
+    async def request_route(request: Request) -> None:
+        await request.forward()
+
+    return router
+
+
+@pytest.mark.parametrize(("source", "destination"), [("10.0.0.2", "10.0.0.1"), ("10.0.0.1", "10.0.0.3")])
+async def test_a_server_outlives_resets(autojump_clock: object, lab: Lab, source: str, destination: str) -> None:
+    """Of the connection it accepted from alice, and of the one it opened to bob."""
+    server = await lab.serve(forwarding())
+    alice, bob = lab.peer("10.0.0.2", "tcp"), lab.peer("10.0.0.3", "tcp")
+    lab.network.reset_stream_after(source, destination, 60)
+    alice.request("MESSAGE", "sip:bob@10.0.0.3;transport=tcp", call_id="first")
+    await bob.silence()
+    assert fates(lab.network)[-1] == "reset"
+    assert server.statistics().connections.lost == 1
+    await alice.silence()
+    alice.request("MESSAGE", "sip:bob@10.0.0.3;transport=tcp", call_id="second")
+    assert (await bob.asked()).call_id == "second"

@@ -19,7 +19,7 @@ async def test_there_and_back_takes_two_latencies(autojump_clock: object) -> Non
     network: Network
     network = simulated = SimulatedNetwork(latency=0.010)
     port = await network.open_udp(SERVER)
-    alice = simulated.user_agent("10.0.0.2")
+    alice = simulated.endpoint("10.0.0.2")
     alice.send(b"ping", to="10.0.0.1")
     [(data, flow)] = await port.receive_many()
     assert (data, flow.transport, flow.local, flow.remote) == (b"ping", "udp", SERVER, alice.address)
@@ -34,7 +34,7 @@ async def test_there_and_back_takes_two_latencies(autojump_clock: object) -> Non
 async def test_datagrams_come_in_order_and_in_bursts(autojump_clock: object) -> None:
     network = SimulatedNetwork()
     port = await network.open_udp(SERVER)
-    alice = network.user_agent("10.0.0.2")
+    alice = network.endpoint("10.0.0.2")
     for number in range(MAX_BURST + 3):
         alice.send(b"%d" % number, SERVER)
     batches = [await port.receive_many(), await port.receive_many()]
@@ -44,7 +44,7 @@ async def test_datagrams_come_in_order_and_in_bursts(autojump_clock: object) -> 
 
 async def test_a_later_datagram_does_not_hold_up_an_earlier_one(autojump_clock: object) -> None:
     network = SimulatedNetwork(latency=0.010)
-    alice, bob = network.user_agent("10.0.0.2"), network.user_agent("10.0.0.3")
+    alice, bob = network.endpoint("10.0.0.2"), network.endpoint("10.0.0.3")
     alice.send(b"1", bob.address)
     await trio.sleep(0.005)
     alice.send(b"2", bob.address)
@@ -56,7 +56,7 @@ async def test_a_later_datagram_does_not_hold_up_an_earlier_one(autojump_clock: 
 
 async def run_badly(seed: int) -> tuple[list[str], list[bytes]]:
     network = SimulatedNetwork(seed, latency=0.010, jitter=0.005, loss=0.2, duplication=0.2, reordering=0.2)
-    alice, bob = network.user_agent("10.0.0.2"), network.user_agent("10.0.0.3")
+    alice, bob = network.endpoint("10.0.0.2"), network.endpoint("10.0.0.3")
     for number in range(200):
         alice.send(b"%d" % number, bob.address)
         await trio.sleep(0.001)
@@ -81,7 +81,7 @@ async def test_a_bad_network_is_equally_bad_for_the_same_seed(autojump_clock: ob
 
 async def test_loss_of_everything(autojump_clock: object) -> None:
     network = SimulatedNetwork(loss=1.0)
-    alice, bob = network.user_agent("10.0.0.2"), network.user_agent("10.0.0.3")
+    alice, bob = network.endpoint("10.0.0.2"), network.endpoint("10.0.0.3")
     alice.send(b"x", bob.address)
     with pytest.raises(NothingReceived, match=r"udp:10\.0\.0\.3:5060 got no message in 4 s .*had 0 before"):
         await bob.receive(timeout=4)
@@ -90,7 +90,7 @@ async def test_loss_of_everything(autojump_clock: object) -> None:
 
 async def test_partition_and_heal(autojump_clock: object) -> None:
     network = SimulatedNetwork()
-    alice, bob = network.user_agent("10.0.0.2"), network.user_agent("10.0.0.3")
+    alice, bob = network.endpoint("10.0.0.2"), network.endpoint("10.0.0.3")
     network.partition("10.0.0.2", "10.0.0.3")
     alice.send(b"1", bob.address)
     bob.send(b"2", alice.address)
@@ -107,7 +107,7 @@ async def test_partition_and_heal(autojump_clock: object) -> None:
 
 async def test_the_trace_tells_what_went_where(autojump_clock: object) -> None:
     network = SimulatedNetwork()
-    alice = network.user_agent("10.0.0.2", 5070)
+    alice = network.endpoint("10.0.0.2", 5070)
     await trio.sleep(3)
     alice.send(b"x", "10.0.0.9:5080")
     [record] = network.trace
@@ -118,7 +118,7 @@ async def test_the_trace_tells_what_went_where(autojump_clock: object) -> None:
 async def test_a_closed_port_is_unreachable(autojump_clock: object) -> None:
     network = SimulatedNetwork()
     port = await network.open_udp(SERVER)
-    alice = network.user_agent("10.0.0.2")
+    alice = network.endpoint("10.0.0.2")
     flow = port.flow_to(alice.address)
     port.close()
     port.close()
@@ -128,7 +128,7 @@ async def test_a_closed_port_is_unreachable(autojump_clock: object) -> None:
         flow.send(b"x")
     alice.send(b"x", SERVER)
     alice.close()
-    network.user_agent("10.0.0.3").send(b"x", alice.address)
+    network.endpoint("10.0.0.3").send(b"x", alice.address)
     assert fates(network) == ["unreachable", "unreachable"]
     await network.open_udp(SERVER)
 
@@ -148,7 +148,7 @@ async def test_closing_ends_who_waits(autojump_clock: object, nursery: trio.Nurs
 
 async def test_cancelling_who_waits_loses_nothing(autojump_clock: object) -> None:
     network = SimulatedNetwork(latency=0.010)
-    alice, bob = network.user_agent("10.0.0.2"), network.user_agent("10.0.0.3")
+    alice, bob = network.endpoint("10.0.0.2"), network.endpoint("10.0.0.3")
     alice.send(b"x", bob.address)
     with trio.move_on_after(0.005) as scope:
         await bob.receive()
@@ -160,7 +160,7 @@ async def test_what_is_under_way_is_bounded(autojump_clock: object, monkeypatch:
     monkeypatch.setattr(delivery, "MAX_IN_FLIGHT", 2)
     network = SimulatedNetwork()
     port = await network.open_udp(SERVER)
-    alice = network.user_agent("10.0.0.2")
+    alice = network.endpoint("10.0.0.2")
     for _ in range(3):
         alice.send(b"x", SERVER)
     assert fates(network) == ["delivered", "delivered", "overflowed"]
@@ -168,7 +168,7 @@ async def test_what_is_under_way_is_bounded(autojump_clock: object, monkeypatch:
 
 
 async def test_too_long_for_a_datagram(autojump_clock: object) -> None:
-    alice = SimulatedNetwork().user_agent("10.0.0.2")
+    alice = SimulatedNetwork().endpoint("10.0.0.2")
     with pytest.raises(TransportError, match="too long"):
         alice.send(b"x" * 65_508, SERVER)
 
@@ -200,7 +200,7 @@ async def test_local_hosts_are_those_of_the_server() -> None:
         network.source_host("10.0.0.2")
     await network.open_udp(SERVER)
     await network.open_tcp(Address("2001:db8::1", 5060))
-    network.user_agent("10.0.0.2")
+    network.endpoint("10.0.0.2")
     assert [network.is_local(host) for host in ("10.0.0.1", "2001:db8::1", "10.0.0.2")] == [True, True, False]
     assert network.source_host("10.0.0.2") == "10.0.0.1"
     assert network.source_host("2001:db8::2") == "2001:db8::1"

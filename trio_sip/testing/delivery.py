@@ -26,15 +26,18 @@ class Wakeup:
     __slots__ = ("_event",)
 
     def __init__(self) -> None:
-        self._event = trio.Event()
+        self._event: trio.Event | None = None  # made by who waits: most wake-ups find nobody
 
     def set(self) -> None:
         """Wake everybody who waits now."""
-        self._event.set()
-        self._event = trio.Event()
+        if self._event is not None:
+            self._event.set()
+            self._event = None
 
     async def wait_until(self, deadline: float) -> None:
         """Sleep until woken, or until `deadline`."""
+        if self._event is None:
+            self._event = trio.Event()
         with trio.move_on_at(deadline):
             await self._event.wait()
 
@@ -64,8 +67,9 @@ class Inbox(Generic[T]):
         """Put a thing on its way. False, and it is gone, if `MAX_IN_FLIGHT` are."""
         if len(self._arrivals) >= MAX_IN_FLIGHT:
             return False
+        if arrives_at < self.next_at:  # who waits already wakes in time for any other
+            self.wakeup.set()
         heappush(self._arrivals, (arrives_at, next(self._order), thing))
-        self.wakeup.set()
         return True
 
     def take(self, limit: int) -> list[T]:

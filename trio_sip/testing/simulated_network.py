@@ -1,67 +1,41 @@
 """`SimulatedNetwork`: a network in memory, with virtual time, that can be as bad as a test needs.
 
     network = SimulatedNetwork(seed=1, latency=0.010, loss=0.05)
-    desk = network.user_agent("10.0.0.5")
+    desk = network.endpoint("10.0.0.5")
+    network.link("10.0.0.1", "10.0.0.5", latency=0.3, mtu=1500)
     network.partition("10.0.0.1", "10.0.0.5")
 
-It keeps the contracts of `trio_sip.transport.network.Network` for the server, and hands out user agents for
-the test. Time is Trio's, so under `trio.testing.MockClock(autojump_threshold=0)` 32 seconds pass at once.
-It has no tasks of its own. For one seed, losses and delays are the same at every run as long as the tasks
-send in the same order.
+It keeps the contracts of `trio_sip.transport.network.Network` for the server, and hands out peers for the test. Time is
+Trio's, so under `trio.testing.MockClock(autojump_threshold=0)` 32 seconds pass at once. It has no tasks of its own.
+
+For one seed, what befalls the datagrams of one link is the same at every run, whatever is sent on other links, as long
+as they are sent in the same order. That order is Trio's, which shuffles tasks of one instant; `pinned_task_order` pins
+it, and then the whole trace is the same at every run.
 """
 
 from __future__ import annotations
-
-import random
-from collections import deque
-from itertools import count
-from typing import Literal
 
 import attrs
 import trio
 
 from trio_sip.address import Address, is_ip_address
-from trio_sip.errors import ListenError, TransportError
+from trio_sip.errors import TransportError
 from trio_sip.identifiers import Identifiers
 from trio_sip.testing.conditions import Conditions
-from trio_sip.testing.delivery import Wakeup
-from trio_sip.testing.simulated_stream import BACKLOG, SimulatedListener, SimulatedStream, make_streams
-from trio_sip.testing.simulated_udp import SimulatedUdpPort
+from trio_sip.testing.endpoint import Endpoint
+from trio_sip.testing.trace import Fate, TraceRecord
 from trio_sip.testing.user_agent import UserAgent
+from trio_sip.testing.wires import MAX_TRACE, Wires
 from trio_sip.transport.destinations import why_unreachable
 from trio_sip.transport.network import StreamListener, UdpPort
 
 __all__ = ["MAX_TRACE", "Fate", "SimulatedNetwork", "TraceRecord"]
 
-MAX_TRACE = 100_000
-"""Records kept; the oldest go first."""
 
-_FIRST_EPHEMERAL_PORT = 49_152
-_SYN_PAUSES = (1, 2, 4, 8, 16, 32, 64)
+class SimulatedNetwork(Wires):
+    """A `Network` for tests. The arguments after `seed` are its `Conditions`: seconds, probabilities, bytes.
 
-Fate = Literal["delivered", "lost", "duplicated", "partitioned", "unreachable", "overflowed", "stalled"]
-
-
-@attrs.frozen
-class TraceRecord:
-    """One datagram, or one piece of a stream, as it was sent; `time` is the virtual time of sending.
-
-    `duplicated`: arrives twice. `unreachable`: nobody has the port. `overflowed`: too much is under way to
-    it. `stalled`: a piece of a stream that waits for the hosts to be healed.
-    """
-
-    time: float
-    transport: str
-    source: Address
-    destination: Address
-    data: bytes
-    fate: Fate
-
-
-class SimulatedNetwork:
-    """A `Network` for tests. Delays are in virtual seconds, one way; the rest are probabilities, 0 to 1.
-
-    `jitter` is the longest extra delay of a datagram. A reordered datagram takes up to four latencies longer.
+    Raises `ValueError` for conditions out of range.
     """
 
     def __init__(
@@ -72,46 +46,102 @@ class SimulatedNetwork:
         loss: float = 0.0,
         duplication: float = 0.0,
         reordering: float = 0.0,
+        mtu: int | None = None,
     ) -> None:
+        super().__init__(seed, Conditions(latency, jitter, loss, duplication, reordering, mtu))
+        self.names: dict[str, str] = {}
+        """What a host is called in diagrams: `{"10.0.0.2": "alice"}`."""
         self.identifiers = Identifiers(seed)
-        self.conditions = Conditions(latency, jitter, loss, duplication, reordering, random.Random(seed))
-        self._ports: dict[Address, SimulatedUdpPort] = {}
-        self._listeners: dict[Address, SimulatedListener] = {}
-        self._streams: dict[SimulatedStream, None] = {}  # open; a dict, for its order
         self._server_hosts: dict[str, None] = {}
-        self._names: dict[str, list[str]] = {}
-        self._ephemeral = count(_FIRST_EPHEMERAL_PORT)
-        self._trace: deque[TraceRecord] = deque(maxlen=MAX_TRACE)
+        self._hosts: dict[str, list[str]] = {}
 
     # -- for the test
 
-    @property
-    def trace(self) -> list[TraceRecord]:
-        """All that was sent so far, in the order of sending; the last `MAX_TRACE` records of it."""
-        return list(self._trace)
+    def endpoint(self, host: str, port: int = 5060, transport: str = "udp") -> Endpoint:
+        """Put a peer on the network that sends and receives bytes when the test says so."""
+        return Endpoint(self, self._numbered(Address(host, port)), transport)
 
-    def user_agent(self, host: str, port: int = 5060, transport: str = "udp") -> UserAgent:
-        """Put a user agent on the network, which sends and receives when the test says so."""
-        return UserAgent(self, self._numbered(Address(host, port)), transport)
+    def user_agent(
+        self,
+        host: str,
+        port: int = 5060,
+        transport: str = "udp",
+        *,
+        name: str | None = None,
+        proxy: str | None = None,
+    ) -> UserAgent:
+        """Put a scripted user agent on the network; its requests go to `proxy` ("host:port") by default."""
+        agent = UserAgent(self.endpoint(host, port, transport), host if name is None else name, proxy)
+        if name is not None:
+            self.names[host] = name
+        return agent
 
     def add_host(self, name: str, *addresses: str) -> None:
         """Let `resolve(name)` give these IP addresses."""
-        self._names[name.lower()] = list(addresses)
+        self._hosts[name.lower()] = list(addresses)
+
+    def link(
+        self,
+        host_a: str,
+        host_b: str,
+        *,
+        latency: float | None = None,
+        jitter: float | None = None,
+        loss: float | None = None,
+        duplication: float | None = None,
+        reordering: float | None = None,
+        mtu: int | None = None,
+        one_way: bool = False,
+    ) -> None:
+        """Give two hosts conditions of their own, both ways or only from a to b, for what is sent from now on.
+
+        What is None is that of the network. Raises `ValueError` for what is out of range; see `Conditions`.
+        """
+        given = {
+            "latency": latency,
+            "jitter": jitter,
+            "loss": loss,
+            "duplication": duplication,
+            "reordering": reordering,
+            "mtu": mtu,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        conditions = attrs.evolve(self.conditions, **changes)  # type: ignore[arg-type]
+        for link in self._links.between(host_a, host_b, one_way=one_way):
+            link.conditions = conditions
 
     def partition(self, host_a: str, host_b: str, *, one_way: bool = False) -> None:
-        """Let nothing pass between two hosts any more, or only nothing from a to b. Streams stall."""
-        self.conditions.partitions.add((host_a, host_b))
-        if not one_way:
-            self.conditions.partitions.add((host_b, host_a))
+        """Let nothing pass between two hosts any more, or only nothing from a to b.
+
+        It is a cut at the sender's end. A datagram under way has passed it and arrives; streams stall, with what is
+        under way in them, until they are healed.
+        """
+        for link in self._links.between(host_a, host_b, one_way=one_way):
+            link.is_cut = True
 
     def heal(self, host_a: str | None = None, host_b: str | None = None) -> None:
         """Undo `partition`, for two hosts or for all. What the streams held back arrives."""
-        if host_a is None or host_b is None:
-            self.conditions.partitions.clear()
+        if host_a is None and host_b is None:
+            self._links.heal()
+        elif host_a is None or host_b is None:
+            raise ValueError("heal() takes two hosts, or none to heal all")
         else:
-            self.conditions.partitions -= {(host_a, host_b), (host_b, host_a)}
+            for link in self._links.between(host_a, host_b):
+                link.is_cut = False
         for stream in self._streams:
             stream.incoming.arrived.set()
+
+    def reset_stream_after(self, host_a: str, host_b: str, nbytes: int) -> None:
+        """Let the next connection between two hosts be reset once that many bytes went from a to b.
+
+        It is the next that either of them opens to the other; each further call is for the one after it. The piece that
+        crosses the point is cut there: what is before it arrives, then both ends get `trio.BrokenResourceError`. With 0
+        nothing of the first piece arrives. Raises `ValueError`.
+        """
+        self._links.between(host_a, host_b)
+        if type(nbytes) is not int or nbytes < 0:
+            raise ValueError(f"nbytes is a whole number of bytes, 0 or more, not {nbytes!r}")
+        self._resets[host_a, host_b].append(nbytes)
 
     # -- for the server: the contracts of Network
 
@@ -130,14 +160,14 @@ class SimulatedNetwork:
     async def connect_tcp(self, remote: Address) -> tuple[trio.abc.Stream, Address]:
         if reason := why_unreachable(remote):
             raise TransportError(f"tcp to {remote}: {reason}")
-        local = Address(self.source_host(remote.host), next(self._ephemeral))
+        local = self._numbered(Address(self.source_host(remote.host), 0))
         await self._reach(local, remote)
         if remote not in self._listeners:
-            await trio.sleep(2 * self.conditions.latency)
+            await trio.sleep(self._round_trip(local, remote))
             raise TransportError(f"tcp to {remote}: connection refused")
         stream = self.open_stream(local, remote)
         try:
-            await trio.sleep(2 * self.conditions.latency)
+            await trio.sleep(self._round_trip(local, remote))
         except BaseException:
             stream.reset()
             raise
@@ -147,7 +177,7 @@ class SimulatedNetwork:
         if is_ip_address(host):
             return [host]
         await trio.sleep(2 * self.conditions.latency)
-        if addresses := self._names.get(host.lower()):
+        if addresses := self._hosts.get(host.lower()):
             return list(addresses)
         raise TransportError(f"host {host!r}: name not known; network.add_host() makes it so")
 
@@ -159,87 +189,3 @@ class SimulatedNetwork:
             if (":" in host) is (":" in toward):
                 return host
         raise TransportError(f"no source address toward {toward}: the server has no port of this family")
-
-    # -- for the parts of the kit
-
-    def bind_udp(self, address: Address, wakeup: Wakeup | None = None) -> SimulatedUdpPort:
-        """Bind a port of anybody's. Raises `ListenError`."""
-        local = self._bindable("udp", address, self._ports)
-        port = SimulatedUdpPort(local, self._carry_datagram, lambda port: self._forget_port(port.local), wakeup)
-        self._ports[local] = port
-        return port
-
-    def bind_tcp(self, address: Address, wakeup: Wakeup | None = None) -> SimulatedListener:
-        """Listen on a port of anybody's. Raises `ListenError`."""
-        local = self._bindable("tcp", address, self._listeners)
-        listener = SimulatedListener(local, lambda gone: self._forget_listener(gone.local), wakeup)
-        self._listeners[local] = listener
-        return listener
-
-    def open_stream(self, local: Address, remote: Address, wakeup: Wakeup | None = None) -> SimulatedStream:
-        """The near end of a new connection, at once.
-
-        It is reset if nobody listens, and mute across a partition.
-        """
-        local = self._numbered(local)
-        near, far = make_streams(local, remote, self.conditions, self._carry_segment, self._forget_stream, wakeup)
-        self._streams |= {near: None, far: None}
-        listener = self._listeners.get(remote)
-        if self._is_apart(local, remote):
-            return near
-        if listener is None or len(listener.inbox) >= BACKLOG:
-            far.reset()
-        else:
-            listener.inbox.put(trio.current_time() + self.conditions.latency, (far, local))
-        return near
-
-    def _carry_datagram(self, source: Address, destination: Address, data: bytes) -> None:
-        delays = self.conditions.delays()
-        port = self._ports.get(destination)
-        fate: Fate = "delivered"
-        if self.conditions.is_cut(source.host, destination.host):
-            fate = "partitioned"
-        elif port is None:
-            fate = "unreachable"
-        elif not delays:
-            fate = "lost"
-        elif not port.arrive(data, source, delays):
-            fate = "overflowed"
-        elif len(delays) > 1:
-            fate = "duplicated"
-        self._trace.append(TraceRecord(trio.current_time(), "udp", source, destination, data, fate))
-
-    def _carry_segment(self, source: Address, destination: Address, data: bytes) -> None:
-        fate: Fate = "stalled" if self.conditions.is_cut(source.host, destination.host) else "delivered"
-        self._trace.append(TraceRecord(trio.current_time(), "tcp", source, destination, data, fate))
-
-    async def _reach(self, local: Address, remote: Address) -> None:
-        for pause in _SYN_PAUSES:
-            if not self._is_apart(local, remote):
-                return
-            await trio.sleep(pause)
-        raise TransportError(f"tcp to {remote}: connection timed out")
-
-    def _is_apart(self, local: Address, remote: Address) -> bool:
-        is_cut = self.conditions.is_cut
-        return is_cut(local.host, remote.host) or is_cut(remote.host, local.host)
-
-    def _bindable(self, transport: str, address: Address, taken: object) -> Address:
-        local = self._numbered(address)
-        if reason := why_unreachable(local):
-            raise ListenError(f"cannot listen on {transport}:{address}: {reason}; a simulated port has one address")
-        if local in (self._ports if transport == "udp" else self._listeners):
-            raise ListenError(f"cannot listen on {transport}:{address}: address already in use")
-        return local
-
-    def _numbered(self, address: Address) -> Address:
-        return address if address.port else Address(address.host, next(self._ephemeral))
-
-    def _forget_port(self, local: Address) -> None:
-        self._ports.pop(local, None)
-
-    def _forget_listener(self, local: Address) -> None:
-        self._listeners.pop(local, None)
-
-    def _forget_stream(self, stream: SimulatedStream) -> None:
-        self._streams.pop(stream, None)

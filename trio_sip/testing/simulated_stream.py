@@ -1,106 +1,29 @@
-"""Stream connections of the simulated network: two pipes, each with a delay and a window.
+"""Stream connections of the simulated network: two pipes, each with a delay and a window, and listeners.
 
-A pipe keeps order and loses nothing. What is sent while the hosts are partitioned, or under way when they
-are cut, waits until they are healed, as TCP would send it again.
+A connection can be reset on the way, by neither of its ends, once so many bytes went in one direction. The bytes
+before that point arrive. The reader meets the reset behind them, and the writer one way back later; what either
+writes in the meantime is lost.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from math import inf
+from functools import partial
 from operator import index
 
 import trio
 
 from trio_sip.address import Address
-from trio_sip.testing.conditions import Conditions
 from trio_sip.testing.delivery import Inbox, Wakeup
+from trio_sip.testing.links import Links
+from trio_sip.testing.pipe import WINDOW_BYTES, Pipe
+from trio_sip.testing.trace import Fate
 
-__all__ = ["BACKLOG", "WINDOW_BYTES", "Pipe", "SimulatedListener", "SimulatedStream", "make_streams"]
+__all__ = ["BACKLOG", "WINDOW_BYTES", "SimulatedListener", "SimulatedStream", "make_streams"]
 
 BACKLOG = 128
-WINDOW_BYTES = 65_536
 _RECEIVE_BYTES = 65_536
-
-
-class Pipe:
-    """One direction. `arrived` wakes its reader, `room` its writer."""
-
-    def __init__(self, source: str, destination: str, conditions: Conditions, arrived: Wakeup) -> None:
-        self.arrived = arrived
-        self.room = Wakeup()
-        self.breaks_at = inf  # when the writer learns that nobody reads any more
-        self._source = source
-        self._destination = destination
-        self._conditions = conditions
-        self._segments: deque[tuple[float, bytes]] = deque()
-        self._unread = 0
-        self._last_at = -inf
-        self._ends_at = inf
-        self._ends_broken = False
-
-    @property
-    def has_room(self) -> bool:
-        return self._unread < WINDOW_BYTES
-
-    @property
-    def next_at(self) -> float:
-        """When the reader can next expect something."""
-        if self._conditions.is_cut(self._source, self._destination):
-            return inf
-        return self._segments[0][0] if self._segments else self._ends_at
-
-    def write(self, data: bytes) -> None:
-        self._segments.append((self._next_arrival(), data))
-        self._unread += len(data)
-        self.arrived.set()
-
-    def end(self, *, broken: bool) -> None:
-        """Nothing more will be written: end of file, or a reset, which overtakes what was not read."""
-        if self._ends_at == inf:
-            if broken:
-                self._segments.clear()
-            self._ends_at = self._next_arrival()
-            self._ends_broken = broken
-            self.arrived.set()
-
-    def leave(self, *, learnt_at: float) -> None:
-        """The reader is gone; the writer learns it at `learnt_at`."""
-        self.breaks_at = learnt_at
-        self._segments.clear()
-        self.room.set()
-
-    def read(self, limit: int) -> bytes | None:
-        """What has arrived.
-
-        `b""` at the end, None if there is nothing yet. Raises `trio.BrokenResourceError`.
-        """
-        if self.next_at > trio.current_time():
-            return None
-        if not self._segments:
-            if self._ends_broken:
-                raise trio.BrokenResourceError("connection reset by the peer")
-            return b""
-        data = self._take(limit)
-        self._unread -= len(data)
-        self.room.set()
-        return data
-
-    def _take(self, limit: int) -> bytes:
-        now, taken = trio.current_time(), bytearray()
-        while self._segments and self._segments[0][0] <= now and len(taken) < limit:
-            at, segment = self._segments.popleft()
-            room = limit - len(taken)
-            taken += segment[:room]
-            if len(segment) > room:
-                self._segments.appendleft((at, segment[room:]))
-        return bytes(taken)
-
-    def _next_arrival(self) -> float:
-        self._last_at = max(self._last_at, trio.current_time() + self._conditions.delay())
-        return self._last_at
 
 
 class SimulatedStream(trio.abc.HalfCloseableStream):
@@ -110,13 +33,11 @@ class SimulatedStream(trio.abc.HalfCloseableStream):
         self,
         incoming: Pipe,
         outgoing: Pipe,
-        conditions: Conditions,
-        on_write: Callable[[bytes], None],
+        on_write: Callable[[bytes, Fate, tuple[float, ...]], None],
         on_close: Callable[[SimulatedStream], None],
     ) -> None:
         self.incoming = incoming
         self._outgoing = outgoing
-        self._conditions = conditions
         self._on_write = on_write
         self._on_close = on_close
         self._is_closed = False
@@ -137,8 +58,7 @@ class SimulatedStream(trio.abc.HalfCloseableStream):
     def send_nowait(self, data: bytes) -> None:
         """Write without regard to the window, as a user agent may."""
         self._check_writable()
-        self._on_write(data)
-        self._outgoing.write(data)
+        self._on_write(data, *self._write(data))
 
     async def send_eof(self) -> None:
         with self._alone("sending"):
@@ -172,12 +92,40 @@ class SimulatedStream(trio.abc.HalfCloseableStream):
         """Close the hard way: the peer gets `trio.BrokenResourceError`, and what it has not read is lost."""
         self._close(broken=True)
 
+    def reset_after(self, nbytes: int) -> None:
+        """Let the connection be reset on the way once this end has written that many bytes more."""
+        self._outgoing.left = nbytes
+
+    def _write(self, data: bytes) -> tuple[Fate, tuple[float, ...]]:
+        """What becomes of a piece, and when it arrives."""
+        outgoing = self._outgoing
+        if outgoing.is_over:
+            outgoing.lose(data)
+            return "reset", ()
+        if outgoing.left is not None:
+            if len(data) >= outgoing.left:
+                return "reset", self._break(data[: outgoing.left], data[outgoing.left :])
+            outgoing.left -= len(data)
+        arrives_at = outgoing.write(data)
+        return ("stalled", ()) if outgoing.link.is_cut else ("delivered", (arrives_at,))
+
+    def _break(self, last: bytes, rest: bytes) -> tuple[float, ...]:
+        """Reset the connection on the way, between these bytes."""
+        there_at = self._outgoing.write(last)
+        self._outgoing.lose(rest)
+        back_at = there_at + self.incoming.link.delay()
+        self._outgoing.reset(there_at)
+        self.incoming.reset(back_at)
+        self._outgoing.breaks(learnt_at=back_at)
+        self.incoming.breaks(learnt_at=there_at)
+        return (there_at,) if last and not self._outgoing.link.is_cut else ()
+
     def _close(self, *, broken: bool) -> None:
         if not self._is_closed:
             self._is_closed = True
             self._on_close(self)
             self._outgoing.end(broken=broken)
-            self.incoming.leave(learnt_at=trio.current_time() + self._conditions.latency)
+            self.incoming.leave(learnt_at=trio.current_time() + self._outgoing.link.conditions.latency)
             self.incoming.arrived.set()
             self._outgoing.room.set()
 
@@ -234,17 +182,21 @@ class SimulatedListener:
             self.inbox.wakeup.set()
 
 
+Carrier = Callable[[Address, Address, bytes, Fate, tuple[float, ...]], None]
+"""Takes source, destination and data of a piece, its fate, and when it arrives."""
+
+
 def make_streams(
     local: Address,
     remote: Address,
-    conditions: Conditions,
-    carry: Callable[[Address, Address, bytes], None],
+    links: Links,
+    carry: Carrier,
     on_close: Callable[[SimulatedStream], None],
     wakeup: Wakeup | None = None,
 ) -> tuple[SimulatedStream, SimulatedStream]:
     """Both ends of a connection from `local` to `remote`; `wakeup` is for who reads at the local end."""
-    there = Pipe(local.host, remote.host, conditions, Wakeup())
-    back = Pipe(remote.host, local.host, conditions, Wakeup() if wakeup is None else wakeup)
-    near = SimulatedStream(back, there, conditions, lambda data: carry(local, remote, data), on_close)
-    far = SimulatedStream(there, back, conditions, lambda data: carry(remote, local, data), on_close)
+    there = Pipe(links[local.host, remote.host], Wakeup())
+    back = Pipe(links[remote.host, local.host], Wakeup() if wakeup is None else wakeup)
+    near = SimulatedStream(back, there, partial(carry, local, remote), on_close)
+    far = SimulatedStream(there, back, partial(carry, remote, local), on_close)
     return near, far

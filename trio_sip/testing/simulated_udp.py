@@ -43,12 +43,12 @@ class SimulatedUdpPort:
     def __repr__(self) -> str:
         return f"<SimulatedUdpPort {self.local}, {len(self.inbox)} under way to it>"
 
-    def arrive(self, data: bytes, source: Address, delays: list[float]) -> bool:
-        """Put a datagram under way, once for each delay. False if one of them finds no room."""
+    def arrive(self, data: bytes, source: Address, delays: list[float]) -> tuple[float, ...]:
+        """Put a datagram under way, once for each delay. Returns when those arrive that found room."""
         now = trio.current_time()
-        lost = [delay for delay in delays if not self.inbox.put(now + delay, (data, source))]
-        self.drops += len(lost)
-        return not lost
+        arrivals = tuple(now + delay for delay in delays if self.inbox.put(now + delay, (data, source)))
+        self.drops += len(delays) - len(arrivals)
+        return arrivals
 
     async def receive_many(self) -> list[tuple[bytes, Flow]]:
         await trio.lowlevel.checkpoint()
