@@ -13,7 +13,7 @@ from trio_sip import Router, Server, serve
 from trio_sip.address import Address
 from trio_sip.message import model
 from trio_sip.message.parse import parse
-from trio_sip.testing import NothingReceived, SimulatedNetwork, UserAgent, make_request
+from trio_sip.testing import Endpoint, NothingReceived, SimulatedNetwork, make_request
 
 SERVER = "10.0.0.1:5060"
 
@@ -21,7 +21,7 @@ SERVER = "10.0.0.1:5060"
 class Peer:
     """A user agent that writes whole requests and reads parsed messages."""
 
-    def __init__(self, agent: UserAgent, server: str) -> None:
+    def __init__(self, agent: Endpoint, server: str) -> None:
         self.agent = agent
         self.address: Address = agent.address
         self.server = server
@@ -93,7 +93,7 @@ class Lab:
         return server
 
     def peer(self, host: str = "10.0.0.2", transport: str = "udp", *, port: int = 5060, server: str = SERVER) -> Peer:
-        return Peer(self.network.user_agent(host, port, transport), server)
+        return Peer(self.network.endpoint(host, port, transport), server)
 
     def sent_by(self, host: str) -> list[bytes]:
         """Everything this host has sent so far."""

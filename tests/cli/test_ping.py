@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from trio_sip import Request, Router, serve
 from trio_sip.cli.options_client import Target, Transport, read_target
 from trio_sip.cli.ping import ping_until_done
-from trio_sip.testing import SimulatedNetwork, UserAgent, make_response
+from trio_sip.testing import Endpoint, SimulatedNetwork, make_response
 
 SERVER = "10.0.0.1"
 
@@ -71,7 +71,7 @@ async def test_over_udp_it_sends_again_until_there_is_an_answer(
 async def test_pauses_between_sendings_double(
     capsys: pytest.CaptureFixture[str], autojump_clock: MockClock, network: SimulatedNetwork
 ) -> None:
-    silent = network.user_agent("10.0.0.9")
+    silent = network.endpoint("10.0.0.9")
     started = trio.current_time()
     status, lines = await lines_of(capsys, network, read_target("sip:10.0.0.9", None), seconds=12)
     assert status == 1
@@ -95,7 +95,7 @@ async def test_a_network_that_loses_half(
     assert int(lines[-1].split()[2]) >= 7, lines
 
 
-async def answer_strangely(agent: UserAgent) -> None:
+async def answer_strangely(agent: Endpoint) -> None:
     """Garbage, somebody else's answer, a request, a provisional answer; and then two final ones."""
     request = await agent.receive()
     to = network_address_of(request)
@@ -118,7 +118,7 @@ async def test_only_its_own_final_answer_counts(
     nursery: trio.Nursery,
     network: SimulatedNetwork,
 ) -> None:
-    nursery.start_soon(answer_strangely, network.user_agent("10.0.0.9"))
+    nursery.start_soon(answer_strangely, network.endpoint("10.0.0.9"))
     status, lines = await lines_of(capsys, network, read_target("sip:10.0.0.9", None))
     assert status == 0
     assert lines[0] == "1: 200 First from 10.0.0.9:5060 in 120.00 ms"
@@ -153,7 +153,7 @@ async def test_a_connection_that_is_closed(
     nursery: trio.Nursery,
     network: SimulatedNetwork,
 ) -> None:
-    agent = network.user_agent("10.0.0.9", transport="tcp")
+    agent = network.endpoint("10.0.0.9", transport="tcp")
 
     async def hang_up() -> None:
         await agent.receive()

@@ -106,7 +106,7 @@ async def test_nothing_to_listen_on_is_an_error(autojump_clock: object) -> None:
 
 
 async def test_an_address_in_use_is_an_error_and_the_others_are_given_back(autojump_clock: object, lab: Lab) -> None:
-    lab.network.user_agent("10.0.0.1", 5061)
+    lab.network.endpoint("10.0.0.1", 5061)
     with pytest.raises(ListenError, match="in use"):
         await lab.serve(sleeping(), "udp:10.0.0.1:5060", "udp:10.0.0.1:5061")
     await lab.serve(sleeping(), "udp:10.0.0.1:5060")
@@ -162,7 +162,7 @@ async def test_shutdown_lets_what_is_in_work_and_what_waits_finish(autojump_cloc
     assert trio.current_time() - begun < 4.5
     alice.request(call_id="too-late")
     await alice.silence()
-    lab.network.user_agent("10.0.0.1").close()  # the port is free again
+    lab.network.endpoint("10.0.0.1").close()  # the port is free again
 
 
 async def test_shutdown_answers_503_what_is_not_done_within_the_grace(autojump_clock: object, lab: Lab) -> None:
@@ -312,7 +312,7 @@ async def test_cancelled_while_it_opens_its_ports(autojump_clock: object) -> Non
     with trio.move_on_after(1) as scope:
         await serve(sleeping(), listen=["udp:10.0.0.1:5060", "tcp:10.0.0.1:5060"], network=network)  # type: ignore[arg-type]
     assert scope.cancelled_caught
-    network.user_agent("10.0.0.1").close()
+    network.endpoint("10.0.0.1").close()
 
 
 async def test_cancelled_while_a_route_waits(autojump_clock: object, lab: Lab) -> None:

@@ -223,7 +223,7 @@ def _check_reply(data: bytes, reply: bytes) -> None:
 
 
 async def _options_is_answered(network: SimulatedNetwork) -> None:
-    caller = network.user_agent("10.0.0.3")
+    caller = network.endpoint("10.0.0.3")
     caller.send(make_request("OPTIONS", f"sip:{SERVER}", source=caller.address), to=SERVER)
     assert (await caller.receive(1)).startswith(b"SIP/2.0 200 ")
 
@@ -238,7 +238,7 @@ async def test_datagram(
     with caplog.at_level(logging.ERROR):
         server = await nursery.start(start)
         ours = {listener.address for listener in server.listeners}
-        sender = network.user_agent(SENDER, 40_000)
+        sender = network.endpoint(SENDER, 40_000)
         sender.send(data, to=SERVER)
         await trio.sleep(1)
         outcome = Outcome([record for record in network.trace if record.source in ours])

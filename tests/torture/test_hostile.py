@@ -100,10 +100,10 @@ async def _send(nursery: trio.Nursery, router: Router, data: bytes) -> list[byte
     await nursery.start(
         partial(serve, router, listen=[f"udp:{SERVER}", f"tcp:{SERVER}"], network=network, watchdog=None)
     )
-    network.user_agent("10.0.0.2", 40_000).send(data, to=SERVER)
+    network.endpoint("10.0.0.2", 40_000).send(data, to=SERVER)
     await trio.sleep(10)
     sent = [record.data for record in network.trace if record.source.host == "10.0.0.1"]
-    caller = network.user_agent("10.0.0.3")
+    caller = network.endpoint("10.0.0.3")
     caller.send(make_request("OPTIONS", f"sip:{SERVER}", source=caller.address), to=SERVER)
     assert (await caller.receive(1)).startswith(b"SIP/2.0 200 ")
     return sent
@@ -149,7 +149,7 @@ async def test_a_thousand_accidents_end_nothing(router: Router, autojump_clock: 
     await nursery.start(
         partial(serve, router, listen=[f"udp:{SERVER}", f"tcp:{SERVER}"], network=network, watchdog=None)
     )
-    stranger, caller = network.user_agent("10.0.0.2", 40_000), network.user_agent("10.0.0.3")
+    stranger, caller = network.endpoint("10.0.0.2", 40_000), network.endpoint("10.0.0.3")
     for _ in range(1000):
         stranger.send(_accident(dice, _accident(dice, dice.choice(seeds))), to=SERVER)
         await trio.sleep(0.01)

@@ -37,7 +37,7 @@ class Setting:
 async def test_accepted_connections_are_served(autojump_clock: object, nursery: trio.Nursery) -> None:
     setting = Setting()
     await setting.start(nursery)
-    alice = setting.network.user_agent("10.0.0.2", transport="tcp")
+    alice = setting.network.endpoint("10.0.0.2", transport="tcp")
     for _ in range(2):
         alice.send(MESSAGE, SERVER)
         assert await alice.receive() == MESSAGE
@@ -54,7 +54,7 @@ async def test_accepted_connections_are_served(autojump_clock: object, nursery: 
 async def test_callers_share_one_connect(autojump_clock: object, nursery: trio.Nursery) -> None:
     setting = Setting()
     await setting.start(nursery)
-    setting.network.user_agent("10.0.0.2", transport="tcp")
+    setting.network.endpoint("10.0.0.2", transport="tcp")
     found: list[StreamConnection] = []
 
     async def find() -> None:
@@ -74,7 +74,7 @@ async def test_a_cancelled_caller_leaves_the_connect_to_the_others(
 ) -> None:
     setting = Setting()
     await setting.start(nursery)
-    setting.network.user_agent("10.0.0.2", transport="tcp")
+    setting.network.endpoint("10.0.0.2", transport="tcp")
     with trio.move_on_after(0.005) as scope:
         await setting.pool.flow_to(PEER)
     assert scope.cancelled_caught
@@ -86,7 +86,7 @@ async def test_a_cancelled_caller_leaves_the_connect_to_the_others(
 async def test_an_accepted_connection_is_reused(autojump_clock: object, nursery: trio.Nursery) -> None:
     setting = Setting()
     await setting.start(nursery)
-    alice = setting.network.user_agent("10.0.0.2", transport="tcp")
+    alice = setting.network.endpoint("10.0.0.2", transport="tcp")
     alice.send(MESSAGE, SERVER)
     await alice.receive()
     remote = setting.network.trace[0].source
@@ -101,7 +101,7 @@ async def test_an_accepted_connection_is_reused(autojump_clock: object, nursery:
 async def test_a_closed_connection_is_not_reused(autojump_clock: object, nursery: trio.Nursery) -> None:
     setting = Setting()
     await setting.start(nursery)
-    setting.network.user_agent("10.0.0.2", transport="tcp")
+    setting.network.endpoint("10.0.0.2", transport="tcp")
     first = await setting.pool.flow_to(PEER)
     first.abort("test")
     second = await setting.pool.flow_to(PEER)
@@ -140,8 +140,8 @@ async def test_too_many_from_one_host(autojump_clock: object, nursery: trio.Nurs
     setting = Setting(limits=StreamLimits(connections_per_host=1))
     await setting.start(nursery)
     for port in (1, 2):
-        setting.network.user_agent("10.0.0.2", port, "tcp").send(MESSAGE, SERVER)
-    bob = setting.network.user_agent("10.0.0.3", transport="tcp")
+        setting.network.endpoint("10.0.0.2", port, "tcp").send(MESSAGE, SERVER)
+    bob = setting.network.endpoint("10.0.0.3", transport="tcp")
     bob.send(MESSAGE, SERVER)
     assert await bob.receive() == MESSAGE
     statistics = setting.pool.statistics()
@@ -153,7 +153,7 @@ async def test_too_many_in_all(autojump_clock: object, nursery: trio.Nursery) ->
     setting = Setting(limits=StreamLimits(connections=1))
     await setting.start(nursery)
     for host in ("10.0.0.2", "10.0.0.3"):
-        setting.network.user_agent(host, transport="tcp").send(MESSAGE, SERVER)
+        setting.network.endpoint(host, transport="tcp").send(MESSAGE, SERVER)
     await trio.sleep(1)
     statistics = setting.pool.statistics()
     assert (statistics.open, statistics.refused) == (1, 1)
@@ -169,7 +169,7 @@ async def test_the_last_word_is_sent_when_serving_ends(autojump_clock: object, n
 
     setting = Setting(answer_once)
     await setting.start(nursery)
-    alice = setting.network.user_agent("10.0.0.2", transport="tcp")
+    alice = setting.network.endpoint("10.0.0.2", transport="tcp")
     alice.send(MESSAGE, SERVER)
     assert await alice.receive() == MESSAGE
     await trio.sleep(5)
@@ -181,7 +181,7 @@ async def test_the_last_word_is_sent_when_serving_ends(autojump_clock: object, n
 async def test_bytes_that_are_not_sip_end_their_connection_only(autojump_clock: object, nursery: trio.Nursery) -> None:
     setting = Setting()
     await setting.start(nursery)
-    alice, bob = (setting.network.user_agent(f"10.0.0.{n}", transport="tcp") for n in (2, 3))
+    alice, bob = (setting.network.endpoint(f"10.0.0.{n}", transport="tcp") for n in (2, 3))
     alice.send(b"GET / HTTP/1.1\r\n\r\n", SERVER)
     bob.send(MESSAGE, SERVER)
     assert await bob.receive() == MESSAGE
@@ -199,7 +199,7 @@ async def test_a_bug_in_serving_is_loud(autojump_clock: object) -> None:
         setting = Setting(fail)
         async with trio.open_nursery() as nursery:
             await setting.start(nursery)
-            setting.network.user_agent("10.0.0.2", transport="tcp").send(MESSAGE, SERVER)
+            setting.network.endpoint("10.0.0.2", transport="tcp").send(MESSAGE, SERVER)
 
     with pytest.raises(BaseExceptionGroup) as caught:
         await serve()
@@ -221,7 +221,7 @@ async def test_cancelling_the_pool_closes_every_connection(autojump_clock: objec
     setting = Setting()
     async with trio.open_nursery() as nursery:
         await setting.start(nursery)
-        setting.network.user_agent("10.0.0.2", transport="tcp")
+        setting.network.endpoint("10.0.0.2", transport="tcp")
         accepted = setting.network.open_stream(Address("10.0.0.3", 1), SERVER)
         await setting.pool.flow_to(PEER)
         assert setting.pool.statistics().open == 2
@@ -232,7 +232,7 @@ async def test_cancelling_the_pool_closes_every_connection(autojump_clock: objec
 
 async def test_cancelling_the_pool_while_connecting(autojump_clock: object) -> None:
     setting = Setting()
-    setting.network.user_agent("10.0.0.2", transport="tcp")
+    setting.network.endpoint("10.0.0.2", transport="tcp")
     async with trio.open_nursery() as nursery:
         await setting.start(nursery)
         with trio.move_on_after(0.015):  # the other end is there already

@@ -44,7 +44,7 @@ async def ask(router: Router, watchdog: float | None) -> int:
         server = await nursery.start(
             partial(serve, router, listen=["udp:10.0.0.1:5060"], network=network, watchdog=watchdog)
         )
-        alice = network.user_agent("10.0.0.2")
+        alice = network.endpoint("10.0.0.2")
         for method in ("OPTIONS", "INFO"):
             alice.send(
                 make_request(method, "sip:10.0.0.1", source=alice.address, call_id=f"the-{method}"),
