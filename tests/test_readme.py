@@ -1,23 +1,20 @@
-"""README does what it says: its Python is run, its routes file is the one in routes/, its options exist."""
+"""README says what is true of the project. (Its blocks of code are run by test_documentation.py.)"""
 
 from __future__ import annotations
 
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
-import trio
-from trio.testing import MockClock
+from pages import read_blocks
 from typer.testing import CliRunner
 
 from trio_sip.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-COMMANDS = re.findall(r"^    (python3 -m venv .*)$", README, re.MULTILINE)
+BLOCKS = read_blocks(ROOT / "README.md")
 
 
 @pytest.fixture(autouse=True)
@@ -25,44 +22,15 @@ def _in_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-def block(mark: str) -> str:
-    [found] = [text for text in BLOCKS if mark in text]
-    return str(found)
-
-
-def execute(text: str) -> dict[str, Any]:
-    names: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(text, "README.md", "exec"), names)
-    return names
-
-
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_its_python_is_python(number: int) -> None:
-    compile(BLOCKS[number], "README.md", "exec")
-
-
 def test_its_routes_file_is_the_one_that_is_served() -> None:
-    assert block("@router.pre_routing") == (ROOT / "routes" / "sworker.py").read_text()
-
-
-async def test_its_test_passes(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    names = execute(block("async def test_"))
-    [test] = [value for name, value in names.items() if name.startswith("test_")]
-    await test(autojump_clock, nursery)
-
-
-@pytest.mark.sockets
-def test_its_server_can_be_embedded(capsys: pytest.CaptureFixture[str]) -> None:
-    execute(block("trio.run(main)"))
-    assert re.fullmatch(r"127\.0\.0\.1:\d+ 4\n", capsys.readouterr().out)
+    [block] = [block for block in BLOCKS if block.file and block.file.startswith("routes/")]
+    assert block.text == (ROOT / str(block.file)).read_text()
 
 
 def test_its_two_commands() -> None:
-    first, second = (shlex.split(command) for command in COMMANDS)
+    first, second = (shlex.split(block.text) for block in BLOCKS if block.language == "sh")
     assert first[:8] == second[:8] == ["python3", "-m", "venv", ".venv", "&&", ".venv/bin/pip", "install", "-q"]
-    served = first[first.index(".venv/bin/trio-sip") + 1 :]
-    assert (ROOT / served[1]).is_file()
-    assert CliRunner().invoke(app, ["check", *served[1:]]).exit_code == 0
+    assert (ROOT / first[first.index("serve") + 1]).is_file()
     assert second[8:] == ["-e", ".[dev]", "&&", ".venv/bin/pytest"]
 
 
