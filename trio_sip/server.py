@@ -95,6 +95,7 @@ class Server:
         self._udp: list[UdpPort] = []
         self._tcp: list[StreamListener] = []
         self._reading: set[trio.CancelScope] = set()
+        self._services: trio.Nursery | None = None  # while it runs; every task of the server is below it or beside it
         self._stop = trio.Event()
         self._drained = trio.Event()
         self._grace_ends = trio.CancelScope()
@@ -146,6 +147,7 @@ class Server:
         try:
             await self._open(addresses)
             async with trio.open_nursery() as services:
+                self._services = services
                 await services.start(self._pool.run)
                 await services.start(self._egress.run)
                 if self._watchdog is not None:
@@ -157,6 +159,7 @@ class Server:
                 await self._pool.wait_empty(FLUSH_SECONDS)
                 services.cancel_scope.cancel()
         finally:
+            self._services = None
             for port in self._udp:
                 port.close()
             for listener in self._tcp:
