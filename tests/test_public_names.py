@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import trio_sip
+import trio_sip.kamailio
 import trio_sip.testing
 from trio_sip.transport.network import Network
 
@@ -40,6 +41,10 @@ TESTING = {
     *("Call", "Endpoint", "NothingReceived", "SimulatedNetwork", "TraceRecord", "UnexpectedMessage", "UserAgent"),
     *("assert_no_leaks", "ladder", "make_request", "make_response"),
 }
+KAMAILIO = {
+    *("drop", "forward", "is_method", "pv_get", "pv_set", "sl_send_reply", "sworker_active", "sworker_task"),
+    *("xdbg", "xerr", "xinfo", "xwarn"),
+}
 
 
 def names_in_readme(heading: str) -> set[str]:
@@ -56,6 +61,11 @@ def test_the_names_of_the_package() -> None:
 
 def test_the_names_of_the_test_kit() -> None:
     assert set(trio_sip.testing.__all__) == TESTING == names_in_readme("trio_sip.testing")
+
+
+def test_kamailios_words() -> None:
+    assert set(trio_sip.kamailio.__all__) == KAMAILIO == names_in_readme("trio_sip.kamailio")
+    assert all(inspect.getdoc(getattr(trio_sip.kamailio, word)) for word in KAMAILIO)
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC - {"__version__"}) + sorted(f"testing.{name}" for name in TESTING))

@@ -186,12 +186,14 @@ def test_no_router_at_all(directory: Path) -> None:
 
 def test_one_router_of_another_name(directory: Path) -> None:
     error = failure_in(directory, "from trio_sip import Router\nedge = Router()\n")
-    assert str(error).endswith("no 'router' in it, but a Router of another name: routes.py:edge")
+    assert str(error).endswith("no 'router' in it, but a Router of another name: say routes.py:edge, or call it router")
 
 
 def test_two_routers_of_other_names(directory: Path) -> None:
     error = failure_in(directory, "from trio_sip import Router\nedge = Router()\ncore = Router()\n")
-    assert str(error).endswith("no 'router' in it, but Routers of other names: routes.py:edge, routes.py:core")
+    assert str(error).endswith(
+        "no 'router' in it, but Routers of other names: say which, routes.py:edge or routes.py:core"
+    )
 
 
 @pytest.mark.parametrize(

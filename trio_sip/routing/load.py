@@ -25,7 +25,9 @@ from types import ModuleType
 import attrs
 
 from trio_sip.errors import RoutesError
+from trio_sip.routing.inspection import check_module, modules_from
 from trio_sip.routing.router import Router
+from trio_sip.routing.source import Source
 
 __all__ = ["DEFAULT_NAME", "load_router"]
 
@@ -52,16 +54,21 @@ def load_router(spec: str) -> Router:
     that name.
 
     The name is `router` where none is given. Raises `RoutesError`: no such file or module, it cannot be
-    imported, it has no such router, or the router has no route.
+    imported, it has no such router, the router has no route, or its source has a mistake that can be seen
+    there (`trio_sip.routing.mistakes`).
     """
     wanted = _read_spec(spec)
     if wanted.is_file:
         path = Path(os.path.abspath(wanted.where))
         _check_file(wanted.where, path)
-        module = _execute(str(path), path.parent, lambda: _load_file(path))
+        directory = path.parent
+        module = _execute(str(path), directory, lambda: _load_file(path))
     else:
-        module = _execute(None, Path.cwd(), lambda: _import_module(wanted.where))
-    return _find_router(module, wanted)
+        directory = Path.cwd()
+        module = _execute(None, directory, lambda: _import_module(wanted.where))
+    router = _find_router(module, wanted)
+    _check_source(module, directory, router)
+    return router
 
 
 def _read_spec(spec: str) -> _Spec:
@@ -170,6 +177,8 @@ def _find_router(module: ModuleType, wanted: _Spec) -> Router:
     try:
         router.check()
     except RoutesError as error:
+        if error.file is not None:
+            raise
         raise RoutesError(f"{name}: {error}", file) from error
     return router
 
@@ -180,5 +189,30 @@ def _no_such_router(module: ModuleType, wanted: _Spec, name: str) -> str:
         return f"no Router in it; make one: '{name} = Router(...)'"
     specs = [f"{wanted.where}:{other}" for other in others]
     if len(specs) == 1:
-        return f"no {name!r} in it, but a Router of another name: {specs[0]}"
-    return f"no {name!r} in it, but Routers of other names: {', '.join(specs)}"
+        return f"no {name!r} in it, but a Router of another name: say {specs[0]}, or call it {name}"
+    return f"no {name!r} in it, but Routers of other names: say which, {' or '.join(specs)}"
+
+
+def _check_source(module: ModuleType, directory: Path, router: Router) -> None:
+    """Look for mistakes in the file, and in the files beside it that it imports."""
+    routers = [value for value in (router, *vars(module).values()) if isinstance(value, Router)]
+    roles = [role for each in routers for role in each.functions()]
+    for each in modules_from(module, directory):
+        source = check_module(each, roles)
+        if source is not None:
+            _check_made_once(source, each)
+
+
+def _check_made_once(source: Source, module: ModuleType) -> None:
+    made: dict[str, int] = {}
+    for name, value, line in source.top_level_calls():
+        if value is not Router:
+            continue
+        if name in made:
+            raise RoutesError(
+                f"{name} is made a second time (the first is in line {made[name]}), and what was declared on the first "
+                "is lost; make one, or give each a name of its own",
+                module.__file__,
+                line,
+            )
+        made[name] = line

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, overload
 
 import attrs
@@ -11,8 +11,9 @@ import attrs
 from trio_sip.errors import RoutesError
 from trio_sip.message.frame import Frame
 from trio_sip.message.grammar import is_token
-from trio_sip.routing.request import Route
-from trio_sip.routing.response import ReplyRoute
+from trio_sip.routing.inspection import check_function
+from trio_sip.routing.request import Request, Route
+from trio_sip.routing.response import ReplyRoute, Response
 from trio_sip.workers.settings import DEFAULT_GROUP, WorkerGroup
 
 __all__ = ["PreRouting", "Router", "Routes"]
@@ -111,11 +112,26 @@ class Router:
         return function
 
     def check(self) -> None:
-        """Raise `RoutesError` where this router cannot be served."""
+        """Raise `RoutesError` where this router cannot be served.
+
+        The source of its functions is looked at, too, where there is one: a missing `await` and an unknown
+        pseudo-variable are errors here, not when a call comes. (`load_router` looks at the whole file.)
+        """
         if self.routes.plain is None and not self.routes.requests:
             raise RoutesError(
                 "the router has no request_route: nothing would be answered. Declare one with @router.request_route"
             )
+        for function, kind in self.functions():
+            check_function(function, kind)
+
+    def functions(self) -> Iterator[tuple[Callable[..., Any], type]]:
+        """Every function declared, and what it is called with."""
+        routes = self.routes
+        if routes.pre is not None:
+            yield routes.pre, Frame
+        yield from ((route, Request) for route in dict.fromkeys((*routes.requests.values(), routes.plain)) if route)
+        if routes.reply is not None:
+            yield routes.reply, Response
 
     def groups_to_run(self) -> tuple[WorkerGroup, ...]:
         """The groups to start: those declared, and `default` where it is needed."""
