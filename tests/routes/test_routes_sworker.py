@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from conftest import Lab
 
 ROUTES = Path(__file__).parents[2] / "routes"
-TESTED = {"sworker.py"}
 
 
 @pytest.fixture
@@ -24,10 +23,6 @@ def router() -> Router:
     loaded = runpy.run_path(str(ROUTES / "sworker.py"))["router"]
     assert isinstance(loaded, Router)
     return loaded
-
-
-def test_every_example_has_a_test() -> None:
-    assert {path.name for path in ROUTES.glob("*.py")} == TESTED
 
 
 async def test_registers_have_a_group_of_their_own(
