@@ -124,8 +124,8 @@ async def test_unknown_group(autojump_clock: object, lab: Lab, tmp_path: Path, w
     await lab.serve(loaded(tmp_path))
     assert (await lab.peer().ask()).status == 200
     assert warned() == [
-        "not delegated to group 'registration': there is no such group, only registrations; processing continues in "
-        "the receive task"
+        "not delegated to group 'registration': there is no such group, only registrations; declare it in "
+        "Router(groups=[...]); processing continues in the receive task"
     ]
 
 
@@ -152,7 +152,7 @@ async def test_unknown_group(autojump_clock: object, lab: Lab, tmp_path: Path, w
         (
             PRE_ROUTING.format("frame.drop()").replace("def", "async def") + ROUTE,
             "routes.py:5: pre_routing has to be a plain 'def pre_routing(frame)': it runs in the receive task and must "
-            "not wait. Whatever waits belongs into a request_route, in a worker group",
+            "not wait. Whatever waits belongs in a request_route, in a worker group",
         ),
     ],
 )
@@ -190,7 +190,10 @@ def test_a_blocking_call_is_told_when_it_blocks(tmp_path: Path, write: Write) ->
         _, errors = server.communicate(timeout=PATIENCE)
     stands, *stack, goes_on = re.sub(r"^\S+ \S+ (?=[A-Z])", "", errors, flags=re.MULTILINE).splitlines()
     where = "WARNING trio_sip.watchdog: the event loop"
-    assert stands == f"{where} stands still for more than 0.10 s, Call-ID call-1; it is at:"
+    assert stands == (
+        f"{where} stands still for more than 0.10 s, Call-ID call-1; put a call that blocks into a thread: "
+        "await trio.to_thread.run_sync(function). It is at:"
+    )
     assert stack[-2:] == [
         f'      File "{tmp_path}/routes.py", line 8, in request_route',
         "        time.sleep(0.5); request.reply(200)",

@@ -166,7 +166,7 @@ def _check(function: Any, what: str, argument: str, *, asynchronous: bool) -> No
         raise _error(
             function,
             f"{what} has to be a plain 'def {function.__name__}({argument})': it runs in the receive task and must not "
-            "wait. Whatever waits belongs into a request_route, in a worker group",
+            "wait. Whatever waits belongs in a request_route, in a worker group",
         )
     try:
         inspect.signature(function).bind(None)

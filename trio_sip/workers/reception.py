@@ -189,7 +189,10 @@ class Reception:
                 name = self._expand(frame, name)
                 group = self._groups.get(name)
             if group is None:
-                self._refuse(name, f"there is no such group, only {', '.join(self._groups) or 'none at all'}", _HERE)
+                there_are = ", ".join(self._groups) or "none at all"
+                self._refuse(
+                    name, f"there is no such group, only {there_are}; declare it in Router(groups=[...])", _HERE
+                )
                 return False
         frame._xdata = xdata
         refused = group.offer(frame)

@@ -70,7 +70,8 @@ class Watchdog:
         job = self._watch.job
         call_id = "none" if job is None else job.call_id
         logger.warning(
-            "the event loop stands still for more than %.2f s, Call-ID %s; it is at:\n%s",
+            "the event loop stands still for more than %.2f s, Call-ID %s; put a call that blocks into a thread: "
+            "await trio.to_thread.run_sync(function). It is at:\n%s",
             self._limit,
             call_id,
             _stack(sys._current_frames().get(watched)),
