@@ -25,9 +25,7 @@ def pre_routing(frame: Frame) -> None:  # synchronous: it runs in the receive ta
 
 @router.request_route("OPTIONS")
 async def options(request: Request) -> None:
-    request.reply(
-        200, headers=[("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"), ("Accept", "application/sdp")]
-    )
+    request.reply(200, headers=[("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS"), ("Accept", "application/sdp")])
 
 
 @router.request_route
