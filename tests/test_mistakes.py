@@ -285,7 +285,7 @@ async def test_exception_in_pre_routing(
     assert (await lab.peer("10.0.0.4").ask("OPTIONS")).status == 500
     said, *traceback = errors()[0].splitlines()
     assert said.endswith(
-        f"pre-routing raised on <Frame OPTIONS  {len(request)} bytes from udp:10.0.0.2:5060>, Call-ID call-1"
+        f"pre-routing raised on <Frame OPTIONS, {len(request)} bytes from udp:10.0.0.2:5060>, Call-ID call-1"
     )
     assert f'  File "{tmp_path}/routes.py", line 7, in pre_routing' in traceback
     assert traceback[-1] == "KeyError: '10.0.0.2'"

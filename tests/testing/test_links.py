@@ -270,6 +270,12 @@ async def test_ports_the_system_chooses_are_chosen_host_by_host() -> None:
     assert (first, second) == (other, other + 1)
 
 
+async def test_a_network_says_what_it_is() -> None:
+    network = SimulatedNetwork(seed=7)
+    network.endpoint(A).send(b"x", Address(B, 5060))
+    assert repr(network) == "<SimulatedNetwork seed 7, 1 messages sent>"
+
+
 async def test_a_record_is_a_value() -> None:
     a, b = Address(A, 5060), Address(B, 5060)
     assert TraceRecord(0.0, "udp", a, b, b"x", "lost") == TraceRecord(0.0, "udp", a, b, b"x", "lost", ())

@@ -132,4 +132,5 @@ class Frame:
         self._receiver.log(self, text)
 
     def __repr__(self) -> str:
-        return f"<Frame {self.method} {self.status or ''} {len(self._data)} bytes from {self.transport}:{self.source}>"
+        what = self.method if self.status is None else f"{self.method} {self.status}"
+        return f"<Frame {what}, {len(self._data)} bytes from {self.transport}:{self.source}>"

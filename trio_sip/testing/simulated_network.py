@@ -57,6 +57,9 @@ class SimulatedNetwork(Wires):
 
     # -- for the test
 
+    def __repr__(self) -> str:
+        return f"<SimulatedNetwork seed {self.seed}, {len(self.trace)} messages sent>"
+
     def endpoint(self, host: str, port: int = 5060, transport: str = "udp") -> Endpoint:
         """Put a peer on the network that sends and receives bytes when the test says so."""
         return Endpoint(self, self._numbered(Address(host, port)), transport)
