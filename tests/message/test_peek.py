@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import assume, given, settings
-from sample_messages import OPTIONS, RINGING, VALID, near_sip, replaced, request
+from sample_messages import OPTIONS, RINGING, VALID, answer, near_sip, replaced, request
 
 from trio_sip.errors import RemoteProtocolError
 from trio_sip.message.model import Response
@@ -112,3 +112,18 @@ def test_a_method_that_is_no_token_is_none() -> None:
 def test_any_name_may_be_asked_for(name: str) -> None:
     peek_header(OPTIONS, name)
     peek_header(RINGING, name)
+
+
+@pytest.mark.parametrize(
+    "spelled", [b"cseq: 31 OPTIONS", b"CSeq:31 OPTIONS", b"CSeq : 31 OPTIONS", b"CSeq: 31\r\n OPTIONS"]
+)
+def test_the_method_of_a_response_is_not_taken_from_its_body(spelled: bytes) -> None:
+    fragment = b"SIP/2.0 200 OK\r\nCSeq: 5 REGISTER\r\n\r\n"
+    head = answer(b"Content-Type: message/sipfrag", body=fragment).replace(b"CSeq: 31 OPTIONS", spelled, 1)
+    assert spelled in head
+    assert peek_method(head) == "OPTIONS"
+
+
+@pytest.mark.parametrize("data", [b"GET/ x\r\nCSeq: 1 INVITE\r\n\r\n", b"SIP/2.0 ACK\r\n\r\n", b"SIP/"])
+def test_what_is_neither_request_nor_response_has_no_method(data: bytes) -> None:
+    assert peek_method(data) is None

@@ -6,7 +6,7 @@ from proxy_messages import SOURCE, request, response
 from trio_sip.address import Address, Destination
 from trio_sip.errors import RemoteProtocolError
 from trio_sip.message.values import Via
-from trio_sip.proxy.forward import next_via
+from trio_sip.proxy.forward import next_target, next_via
 from trio_sip.proxy.via import further_vias, reply_address, response_target, rest_of_top_line, stamp
 
 # The Via of a request from 10.0.0.2:40000, the Via in its answer, and where that is sent: None is back there.
@@ -126,3 +126,29 @@ def test_where_a_response_goes(via: str, target: Destination) -> None:
 def test_a_response_with_a_bad_rport_goes_nowhere() -> None:
     with pytest.raises(RemoteProtocolError):
         response_target(b"SIP/2.0/UDP h;received=192.0.2.1;rport=99999")
+
+
+@pytest.mark.parametrize(
+    ("below", "target"),
+    [
+        ("SIP/2.0/UDP h;branch=z9hG4bK2", Destination("udp", "h", 5060)),
+        ("SIP/2.0/TCP h:5070;branch=z9hG4bK2", Destination("tcp", "h", 5070)),
+        ("SIP/2.0/UDP h:5070;branch=z9hG4bK2;rport=9;received=192.0.2.1", Destination("udp", "192.0.2.1", 9)),
+        ("SIP/2.0/UDP h:5070;branch=z9hG4bK2;rport=9", Destination("udp", "h", 5070)),
+        ("SIP/2.0/UDP h;branch=z9hG4bK2;received=192.0.2.1;rport=9", Destination("udp", "192.0.2.1", 9)),
+        ("SIP/2.0/UDP h;branch=z9hG4bK2;maddr=192.0.2.9", Destination("udp", "192.0.2.9", 5060)),
+        ("SIP/2.0/UDP h;branch=z9hG4bK2, SIP/2.0/UDP g;branch=z9hG4bK3", Destination("udp", "h", 5060)),
+    ],
+)
+def test_a_shape_says_where_a_response_goes_as_the_general_reader_does(below: str, target: Destination) -> None:
+    vias = f"Via: SIP/2.0/UDP a;branch=z9hG4bK1;rport=5060;received=192.0.2.7\r\nVia: {below}", "X-Shape: next-target"
+    first = next_target(response(*vias))
+    for _ in range(1000):
+        message = response(*vias)
+        if message.match is not None:
+            break
+    assert message.match is not None, "the order was not learned"
+    found = next_target(message)
+    assert found is not None
+    assert found.to == target
+    assert found == first

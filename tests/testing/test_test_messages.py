@@ -40,7 +40,7 @@ def test_response() -> None:
     request = make_request("INVITE", "sip:b", source=SOURCE, headers=[("v", "SIP/2.0/UDP 10.0.0.9")])
     assert make_response(request, 180, headers=[("Contact", "<sip:b@10.0.0.3>")]) == (
         b"SIP/2.0 180 Ringing\r\n"
-        b"Via: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK-INVITE-1-call-1@10.0.0.2;rport\r\n"
+        b"Via: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK-INVITE-1-call-1-10.0.0.2;rport\r\n"
         b"From: <sip:caller@10.0.0.2:5060>;tag=caller\r\n"
         b"To: <sip:b>;tag=callee\r\n"
         b"Call-ID: call-1@10.0.0.2\r\n"
@@ -93,7 +93,7 @@ def test_cancel_and_ack_are_in_the_transaction_of_the_request() -> None:
     ):
         assert data == (
             b"%b sip:b SIP/2.0\r\n"
-            b"Via: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK-INVITE-3-call-1@10.0.0.2;rport\r\n"
+            b"Via: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK-INVITE-3-call-1-10.0.0.2;rport\r\n"
             b"Max-Forwards: 70\r\n"
             b"Route: <sip:p;lr>\r\n"
             b"From: <sip:caller@10.0.0.2:5060>;tag=caller\r\n"

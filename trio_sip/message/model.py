@@ -37,7 +37,6 @@ class Message:
         "match",
         "method",
         "plain_via",
-        "regular",
         "start_changed",
     )
 
@@ -53,9 +52,6 @@ class Message:
     """Raw values, in the order of the properties below; what follows them is the reader's own."""
     plain_via: bool
     """Whether the topmost Via stands alone on its line and has nothing out of the ordinary: `shapes.PLAIN_VIA`."""
-    regular: bool
-    """Whether a shape has read it and found nothing that needs a second look: a SIP URI, a plain Via with a branch,
-    Max-Forwards not 0, no Route, no Proxy-Require, one Via."""
     start_changed: bool
     """Whether a script has set what stands in the start line."""
     body_at: int
@@ -247,9 +243,12 @@ class Message:
 class Request(Message):
     """A SIP request (RFC 3261 7.1)."""
 
-    __slots__ = ("_uri", "_uri_text")
+    __slots__ = ("_uri", "_uri_text", "regular")
 
     _plain_via = shapes.PLAIN_VIA
+    regular: bool
+    """Whether a shape has read it and found nothing that needs a second look: a SIP URI, a plain Via with a branch,
+    Max-Forwards not 0, no Route, no Proxy-Require, one Via."""
     _uri_text: str | None
     _uri: Uri | None
 

@@ -88,6 +88,7 @@ def read_any_request(request: Request, data: bytes) -> None:
     if len(parts[0]) > MAX_METHOD_LENGTH:
         raise RemoteProtocolError(f"a method of {len(parts[0])} characters")
     method = parts[0].decode("ascii")
+    request.regular = False
     request._uri_text = parts[1].decode("utf-8", "surrogateescape")
     request._uri = Uri.parse(request._uri_text)
     _read_head(request, data, lines, keys, body_at)
@@ -178,7 +179,7 @@ def _read_head(message: Message, data: bytes, lines: list[bytes], keys: tuple[st
     message.data = data
     message.layout = shapes.layout_of(keys)
     message.match = None
-    message.regular = message.start_changed = False
+    message.start_changed = False
     message._lines = lines
     message._headers = message._body = None
     message.body_at = body_at

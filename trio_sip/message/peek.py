@@ -33,17 +33,24 @@ METHODS = {
 
 def peek_method(data: bytes) -> str | None:
     """The method of a request; of a response, the one CSeq names; None where there is none to see."""
-    if data[3:4] == b"/":  # as in SIP/2.0; no method has one
-        at = data.find(b"\r\nCSeq: ") + 8
-        word = data[data.find(b" ", at) + 1 : data.find(b"\r\n", at)]
-    else:
-        at = 0
-        word = data[: data.find(b" ", 0, 33)]
-    method = METHODS.get(word)
+    if data[3:4] == b"/" and data[:3].upper() == b"SIP":
+        return _peek_method_of_response(data)
+    method = METHODS.get(data[: data.find(b" ", 0, 33)])
     if method is not None:
         return method
-    match = _CSEQ.match(_find(data, "cseq") or b"") if at else _METHOD.match(data)
-    return None if match is None else match[match.re.groups].decode("ascii")
+    match = _METHOD.match(data)
+    return None if match is None else match[0].decode("ascii")
+
+
+def _peek_method_of_response(data: bytes) -> str | None:
+    at = data.find(b"\r\nCSeq: ")
+    if at > 0 and data.find(b"\r\n\r\n", 0, at + 4) < 0:  # in the head, not in a body
+        at += 8
+        method = METHODS.get(data[data.find(b" ", at) + 1 : data.find(b"\r\n", at)])
+        if method is not None:
+            return method
+    match = _CSEQ.match(_find(data, "cseq") or b"")
+    return None if match is None else match[1].decode("ascii")
 
 
 def peek_status(data: bytes) -> int | None:

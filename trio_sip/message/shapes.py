@@ -149,7 +149,7 @@ BRANCH = _COMMON.index("branch")
 CSEQ = _COMMON.index("cseq")
 URI = STATUS = len(_COMMON)
 MAX_FORWARDS = REASON = URI + 1
-URI_HOST = NEXT_VIA = URI + 2
+NEXT_VIA = URI + 2
 NEXT_PROTOCOL, NEXT_MARK = NEXT_VIA + 1, NEXT_VIA + 2
 """Where these stand in `Message.facts`."""
 _COMPARED = (
@@ -339,10 +339,9 @@ def _take_response(response: Response, data: bytes, shape: Shape, match: Match) 
         if via is not None and from_host is not None and to_host is not None:
             _sound(sent_by, from_host, to_host, b"")
             response.facts = facts
-            response.plain_via = response.regular = True
+            response.plain_via = True
         else:
             _take_odd(response, facts, match)
-            response.regular = response.plain_via
     except RemoteProtocolError:
         return False
     response.method = METHODS.get(method) or method.decode()

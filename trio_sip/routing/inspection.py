@@ -86,12 +86,8 @@ def _module_source(module: ModuleType, roles: Iterable[Role]) -> Source | None:
         return None
     try:
         tree = ast.parse(Path(file).read_bytes())
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-    ):  # it has run; that the file is another now is no mistake of the routes
-        return None
+    except (OSError, SyntaxError, ValueError):
+        return None  # it has run; that the file is another now is no mistake of the routes
     here = [(inspect.unwrap(function), kind) for function, kind in roles]
     lines = {
         function.__code__.co_firstlineno: kind

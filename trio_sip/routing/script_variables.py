@@ -7,10 +7,6 @@ it as `$var(xdata)`. In Kamailio they belong to the process, and the next messag
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
-import trio
-
 from trio_sip.message.frame import Frame
 from trio_sip.workers.slot import SLOT
 
@@ -21,20 +17,15 @@ XDATA = "xdata"
 
 Variables = dict[str, object]
 
-# By the cancel scope the message lives in. A scope serves one message after the other, so the frame stands beside.
-_BY_SCOPE: WeakKeyDictionary[trio.CancelScope, tuple[Frame, Variables]] = WeakKeyDictionary()
-
 
 def script_variables(frame: Frame) -> Variables:
     """The variables of the message that came as `frame`, to read and to set."""
     slot = SLOT.get(None)
     if slot is None:
         return _fresh(frame)
-    owner, variables = _BY_SCOPE.get(slot.scope, (None, {}))
-    if owner is not frame:
-        variables = _fresh(frame)
-        _BY_SCOPE[slot.scope] = (frame, variables)
-    return variables
+    if slot.variables is None or slot.variables[0] is not frame:
+        slot.variables = (frame, _fresh(frame))
+    return slot.variables[1]
 
 
 def _fresh(frame: Frame) -> Variables:

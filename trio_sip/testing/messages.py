@@ -43,7 +43,7 @@ def make_request(
     value is None.
     """
     call_id = f"call-1@{source.host}" if call_id is None else call_id
-    branch = f"z9hG4bK-{method}-{cseq}-{call_id}" if branch is None else branch
+    branch = f"z9hG4bK-{method}-{cseq}-{call_id}".replace("@", "-") if branch is None else branch
     lines: list[tuple[str, str]] = [
         ("Via", f"SIP/2.0/{transport} {source};branch={branch};rport"),
         ("Max-Forwards", "70"),

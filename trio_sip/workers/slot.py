@@ -55,7 +55,7 @@ class Owner(Protocol):
 class Slot:
     """A cancel scope, and the message that lives in it."""
 
-    __slots__ = ("_dropping", "_waiting", "group", "message", "owner", "scope", "watch")
+    __slots__ = ("_dropping", "_waiting", "group", "message", "owner", "scope", "variables", "watch")
 
     def __init__(self, owner: Owner, group: str | None, watch: Watch) -> None:
         self.owner = owner
@@ -64,6 +64,8 @@ class Slot:
         self.watch = watch
         self.message: Job | Frame | None = None
         """What is worked on here: a message in its route, a frame in pre-routing, or the last of them."""
+        self.variables: tuple[Frame, dict[str, object]] | None = None
+        """What a script keeps under a name while it works on one message, and the frame that message came as."""
         self.scope = trio.CancelScope()
         self._waiting: Job | None = None
         self._dropping = False
